@@ -1,0 +1,1 @@
+"""bandoso: the shared digital map of a city's infrastructure."""

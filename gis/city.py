@@ -1,0 +1,92 @@
+"""The city's configuration: CRS, extent, agencies, sheet systems. Another city is another file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gis.errors import ConfigError
+from layers.model import Identifier, Text
+
+
+class Model(BaseModel):
+    """Strict base: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Agency(Model):
+    """An organisation that owns features."""
+
+    id: Identifier
+    title: Text
+    sectors: tuple[Identifier, ...] = ()
+
+
+class CrsConfig(Model):
+    """Which CRSs the city uses; their definitions are in config/crs.yml (see gis.crs)."""
+
+    #: EPSG code in which geometry is stored; planar, metres (or the zone's unit), axis order E,N.
+    storage: int
+    #: Codes offered by the API beside CRS84, EPSG:4326, EPSG:3857 and the storage CRS.
+    offered: tuple[int, ...] = ()
+
+
+class City(Model):
+    """``city.yml``."""
+
+    id: Identifier
+    title: Text
+    languages: tuple[Literal["vi", "en"], ...] = ("vi", "en")
+    crs: CrsConfig
+    #: West, south, east, north in degrees (WGS 84): where the city's data can be.
+    extent: tuple[float, float, float, float]
+    vertical_datum: str = ""
+    agencies: tuple[Agency, ...]
+    #: Sheet index layer -> (system, scale) that fills it.
+    sheets: dict[Identifier, tuple[Literal["topographic", "cadastral"], ...]] = {}
+    sheet_scales: tuple[int, ...] = (5000, 2000)
+    #: Longitude, latitude, zoom of the page's first view.
+    view: tuple[float, float, float]
+    #: Longitude and latitude of the demo district's centre.
+    demo_anchor: tuple[float, float] | None = None
+    #: Further folders of layer files, relative to this file.
+    layers: tuple[str, ...] = ()
+    path: Path | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> City:
+        west, south, east, north = self.extent
+        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+            raise ValueError("extent must be west, south, east, north in degrees")
+        return self
+
+    @property
+    def agency_ids(self) -> tuple[str, ...]:
+        return tuple(a.id for a in self.agencies)
+
+    @property
+    def layer_directories(self) -> tuple[Path, ...]:
+        base = self.path.parent if self.path else Path()
+        return tuple((base / name).resolve() for name in self.layers)
+
+
+def load_city(path: Path) -> City:
+    """Read and check a city file. Raises ConfigError naming the file and the place."""
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(f"there is no city file {path.name}", hint="name one with --city") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{path.name} is not valid YAML") from None
+    try:
+        return City.model_validate({**(content or {}), "path": path})
+    except (ValidationError, TypeError) as error:
+        if isinstance(error, TypeError):
+            raise ConfigError(f"{path.name} must be a mapping") from None
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise ConfigError(f"{path.name}: {place}: {first['msg']}") from None

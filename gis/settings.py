@@ -1,0 +1,107 @@
+"""Settings of one run: where the data is, which city, how to serve. Read once, passed on.
+
+Each setting is (name, default, one sentence); docs/operators.md lists them all, and a test holds that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from gis.city import City, load_city
+from gis.errors import ConfigError
+from gis.resources import config_dir
+from layers.registry import Catalogue, CatalogueError, load_catalogue
+
+#: name -> (environment variable, sentence); defaults stand in Settings.
+DESCRIPTIONS: dict[str, str] = {
+    "data_dir": "Folder of the embedded PostGIS, of extra layer files (layers/*.yml) and of logs.",
+    "dsn": "PostgreSQL connection string; when given, no embedded server is started.",
+    "app_dsn": "Connection string of the serving role, when it is not that of dsn.",
+    "city": "City file; the default is the shipped config/city.yml.",
+    "host": "Address to listen on.",
+    "port": "Port to listen on.",
+    "workers": "Server processes; 0 means one for each core, at most 4.",
+    "public_url": "Address that links show, when bandoso stands behind a proxy.",
+    "pool_size": "Database connections of each server process.",
+    "statement_timeout_ms": "Longest time of one query of a request.",
+    "request_timeout_s": "Longest time to receive a request.",
+    "max_body_bytes": "Largest request body.",
+    "log_level": "debug, info, warning or error.",
+}
+
+
+def default_data_dir() -> Path:
+    """/var/lib/bandoso for root, else $XDG_DATA_HOME/bandoso."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/bandoso")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "bandoso"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; the environment variable of each is BANDOSO_ and its name in capitals."""
+
+    data_dir: Path
+    dsn: str = ""
+    app_dsn: str = ""
+    city: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 0
+    public_url: str = ""
+    pool_size: int = 8
+    statement_timeout_ms: int = 15_000
+    request_timeout_s: int = 30
+    max_body_bytes: int = 10_000_000
+    log_level: str = "info"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **given: object) -> Settings:
+        """From BANDOSO_* variables, overridden by the values in ``given`` that are not None."""
+        env = os.environ if environ is None else environ
+        values: dict[str, object] = {"data_dir": default_data_dir()}
+        for f in fields(cls):
+            text = env.get(f"BANDOSO_{f.name.upper()}")
+            if text is not None and text != "":
+                values[f.name] = _convert(f.name, text)
+            if given.get(f.name) is not None:
+                values[f.name] = _convert(f.name, given[f.name])
+        return cls(**values)  # type: ignore[arg-type]
+
+    def to_env(self) -> dict[str, str]:
+        """The same settings as environment variables, for child processes."""
+        return {f"BANDOSO_{f.name.upper()}": str(getattr(self, f.name)) for f in fields(self)}
+
+    def load_city(self) -> City:
+        """The city's configuration."""
+        return load_city(Path(self.city) if self.city else config_dir() / "city.yml")
+
+    def layer_directories(self, city: City) -> tuple[Path, ...]:
+        """Folders of layer files beside the shipped ones: the city's, then the operator's."""
+        return (*city.layer_directories, self.data_dir / "layers")
+
+    def load_catalogue(self, city: City) -> Catalogue:
+        """The layer catalogue. Raises ConfigError naming file and place."""
+        try:
+            return load_catalogue(self.layer_directories(city), city.agency_ids)
+        except CatalogueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def _convert(name: str, value: object) -> object:
+    kind = {f.name: f.type for f in fields(Settings)}[name]
+    try:
+        if kind == "int":
+            number = int(str(value))
+            if number < 0:
+                raise ValueError
+            return number
+    except ValueError:
+        raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
+    if kind == "Path":
+        return Path(str(value)).expanduser().absolute()
+    return str(value)

@@ -1,0 +1,197 @@
+"""The model of a layer: what a block in ``layers/*.yml`` may say, checked on reading.
+
+A sector file holds ``sector:`` (once), ``domains:`` (value lists) and ``layers:`` (id -> definition).
+``common.yml`` holds ``domains:`` and ``groups:`` (lists of fields shared by many layers). From these
+definitions the tables, API schemas, tiles, styles and forms are derived; no code knows a layer's id.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}\Z")
+
+#: Columns that every layer has beside its own fields; a layer's YAML may not define them again.
+SYSTEM_FIELDS = ("fid", "asset_id", "owner", "status", "version", "updated_at")
+
+
+def _identifier(value: str) -> str:
+    if not IDENTIFIER.match(value):
+        raise ValueError(f"{value!r} is not a lower-case identifier of at most 48 characters")
+    return value
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Zoom = Annotated[int, Field(ge=0, le=22)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+#: A number, or a number by zoom (interpolated between the zooms given).
+ByZoom = float | dict[Zoom, float]
+
+GeometryType = Literal[
+    "Point",
+    "MultiPoint",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "Geometry",
+]
+FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime"]
+Access = Literal["public", "restricted", "confidential"]
+
+
+class Model(BaseModel):
+    """Strict base: an unknown key in a YAML file is an error, not a silent no-op."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(Model):
+    """A text in both languages of the interface."""
+
+    vi: str
+    en: str
+
+
+class DomainValue(Model):
+    """One value of a domain, as stored, with its titles."""
+
+    value: str | int
+    title: Text
+
+
+class FieldDef(Model):
+    """An attribute. The unit is part of the name (``diameter_mm``) and repeated in ``unit``."""
+
+    name: Identifier
+    title: Text
+    type: FieldType = "string"
+    unit: str | None = None
+    domain: Identifier | None = None
+    required: bool = False
+    default: str | int | float | bool | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = Field(default=None, ge=1, le=10_000)
+    #: ``confidential`` attributes are never served to the public and never put in public tiles.
+    access: Literal["public", "confidential"] = "public"
+    description: Text | None = None
+    #: Former name: the column is renamed when the definition is applied, and loaders still match it.
+    renamed_from: Identifier | None = None
+    #: Other names under which deliveries hold this attribute (matched without case and accents).
+    aliases: tuple[str, ...] = ()
+    index: bool = False
+
+    @model_validator(mode="after")
+    def _coherent(self) -> FieldDef:
+        if self.domain and self.type not in ("string", "integer"):
+            raise ValueError(f"{self.name}: a domain needs type string or integer")
+        if (self.minimum is not None or self.maximum is not None) and self.type not in (
+            "integer",
+            "number",
+        ):
+            raise ValueError(f"{self.name}: minimum and maximum need a numeric type")
+        return self
+
+
+class Label(Model):
+    """A text drawn on the map from a field."""
+
+    field: Identifier
+    min_zoom: Zoom = 15
+    size: ByZoom = 12
+    colour: Colour = "#333333"
+    placement: Literal["point", "line"] | None = None
+    prefix: str = ""
+    suffix: str = ""
+
+
+class ClassColours(Model):
+    """Colour (and icon) by the value of a field."""
+
+    field: Identifier
+    values: dict[str, Colour]
+    icons: dict[str, Identifier] = {}
+
+
+class Style(Model):
+    """How the layer looks; MapLibre layers, legend and QGIS style are derived from it."""
+
+    colour: Colour
+    classes: ClassColours | None = None
+    #: Line width or point radius in pixels.
+    width: ByZoom = 1.5
+    dash: tuple[float, ...] | None = None
+    opacity: float = Field(default=1.0, ge=0, le=1)
+    #: Polygons only.
+    fill_opacity: float = Field(default=0.4, ge=0, le=1)
+    outline: Colour | None = None
+    outline_width: ByZoom = 1.0
+    #: Polygons drawn as blocks of this field's height (m) in 3D views.
+    icon: Identifier | None = None
+    icon_size: ByZoom = 1.0
+    label: Label | None = None
+    #: Greater is drawn later, above others. Polygons 0..99, lines 100..199, points 200..299.
+    order: int = 100
+
+
+class Tiles(Model):
+    """At which zooms the layer is in vector tiles, and which attributes from which zoom on."""
+
+    min_zoom: Zoom = 12
+    max_zoom: Zoom = 18
+    #: zoom -> attributes that appear from that zoom on (cumulative). ``fid`` is the feature id.
+    attributes: dict[Zoom, tuple[Identifier, ...]] = {}
+    #: Buffer around the tile in 1/4096 of its side.
+    buffer: int = Field(default=128, ge=0, le=512)
+
+
+class LayerDef(Model):
+    """A layer as its YAML block says (before groups and domains are resolved)."""
+
+    title: Text
+    description: Text | None = None
+    geometry: GeometryType
+    #: Heights: ``required`` (rows without Z are rejected), ``optional`` (Z kept where delivered,
+    #: never invented) or ``none`` (a delivered Z is dropped, and the load report says so).
+    z: Literal["required", "optional", "none"] = "none"
+    #: Default owner: an agency of config/city.yml.
+    owner: Identifier
+    access: Access = "public"
+    groups: tuple[Identifier, ...] = ()
+    fields: tuple[FieldDef, ...] = ()
+    #: Sets of fields that are unique together (beside fid and asset_id); null counts as a value.
+    keys: tuple[tuple[Identifier, ...], ...] = ()
+    #: Fields for accent-blind search (``q=``).
+    search: tuple[Identifier, ...] = ("asset_id",)
+    #: Field(s) for the datetime parameter: one instant, or start and end.
+    temporal: tuple[Identifier, ...] = ("updated_at",)
+    #: Most vertices a geometry may have.
+    max_vertices: int = Field(default=200_000, ge=1, le=2_000_000)
+    tiles: Tiles = Tiles()
+    style: Style
+    #: False for layers that bandoso fills itself (sheet indexes, findings).
+    loadable: bool = True
+    #: Check rules with parameters: rule id -> parameters (used by gis.checks).
+    checks: dict[str, dict[str, float | int | str | bool]] = {}
+
+
+class SectorDef(Model):
+    """A sector of the layer tree."""
+
+    id: Identifier
+    title: Text
+    order: int
+    colour: Colour = "#666666"
+
+
+class SectorFile(Model):
+    """One ``layers/<sector>.yml``."""
+
+    sector: SectorDef | None = None
+    domains: dict[Identifier, tuple[DomainValue, ...]] = {}
+    groups: dict[Identifier, tuple[FieldDef, ...]] = {}
+    layers: dict[Identifier, LayerDef] = {}

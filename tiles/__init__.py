@@ -1,0 +1,1 @@
+"""Vector tiles and styles: from z/x/y to bytes, without HTTP."""

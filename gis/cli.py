@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import click
 
+from gis import __version__
+
 
 class LazyGroup(click.Group):
     """A group whose commands are named here and imported on use."""
@@ -37,7 +39,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Guides: docs/operators.md, docs/loading.md, docs/layer-authors.md.",
 )
-@click.version_option(package_name="bandoso")
+@click.version_option(__version__, prog_name="bandoso")
 def main() -> None:
     """bandoso, the shared digital map of a city's infrastructure.
 
@@ -47,3 +49,7 @@ def main() -> None:
     bandoso layers                              what is there
     bandoso doctor                              is this installation sound?
     """
+
+
+if __name__ == "__main__":
+    main()

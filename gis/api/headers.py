@@ -1,0 +1,54 @@
+"""Headers that every answer carries: against content sniffing and framing, and CORS for reading.
+
+Anyone's page may read the public data (``*``, so browsers send no credentials). The page itself may be
+framed only by pages of this server; a city that embeds it elsewhere does so at its proxy.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: For everything that is not a page of ours: nothing may run or load, should a browser show it.
+STRICT_CSP = "default-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+#: For the HTML of the API: our own style sheet, no script at all.
+DOCUMENT_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+)
+
+EXPOSED = "ETag, Content-Crs, Link, Location, OGC-NumberMatched, X-Request-Id, Retry-After"
+ALLOWED = "Accept, Accept-Language, Authorization, Content-Type, Content-Crs, If-Match, If-None-Match"
+
+
+class StandardHeaders:
+    """ASGI middleware; a route's own value of a header stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+                headers.setdefault("Content-Security-Policy", STRICT_CSP)
+                headers.setdefault("Access-Control-Allow-Origin", "*")
+                headers.setdefault("Access-Control-Expose-Headers", EXPOSED)
+                if scope["method"] == "OPTIONS":
+                    _preflight(Headers(scope=scope), headers)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def _preflight(request: Headers, response: MutableHeaders) -> None:
+    if "origin" in request and "access-control-request-method" in request:
+        response["Access-Control-Allow-Methods"] = response.get("Allow", "GET, HEAD, OPTIONS")
+        response["Access-Control-Allow-Headers"] = ALLOWED
+        response["Access-Control-Max-Age"] = "86400"

@@ -1,0 +1,71 @@
+"""Routes for operators: is the process alive, can it serve, what does it count."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import orjson
+from psycopg import sql
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gis.api import metrics
+from gis.api.negotiate import known_parameters
+from gis.api.problems import problem
+from gis.api.state import State, state_of
+
+LOG = logging.getLogger("bandoso.api")
+
+#: Longest time that /readyz waits for the database (seconds).
+READY_TIMEOUT = 3.0
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def healthz(request: Request) -> Response:
+    """Alive: the process answers. Says nothing of the database."""
+    known_parameters(request, ())
+    return Response(b'{"status":"ok"}', media_type="application/json", headers=_NO_STORE)
+
+
+async def readyz(request: Request) -> Response:
+    """Ready: the database answers and layers are applied; else 503, so that no traffic is sent here."""
+    known_parameters(request, ())
+    state = state_of(request)
+    try:
+        async with asyncio.timeout(READY_TIMEOUT):
+            applied = await _applied_layers(state)
+    except Exception as error:
+        LOG.warning("not ready: %s", type(error).__name__)
+        return problem(503, "not-ready", "the database does not answer")
+    if not applied:
+        return problem(503, "not-ready", "the database is not prepared yet")
+    body = {"status": "ready", "layers": len(state.catalogue.public()), "catalogue": state.catalogue.fingerprint}
+    return Response(orjson.dumps(body), media_type="application/json", headers=_NO_STORE)
+
+
+async def _applied_layers(state: State) -> int:
+    async with state.pool.connection(timeout=READY_TIMEOUT) as connection:
+        cursor = await connection.execute(
+            sql.SQL("SELECT count(*) FROM bandoso.layer WHERE id = ANY(%s)"), [list(state.catalogue.layers)]
+        )
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def figures(request: Request) -> Response:
+    """Prometheus figures of all processes: counts and durations, no addresses, no names of people."""
+    known_parameters(request, ())
+    state = state_of(request)
+    metrics.observe_pool(state.pool)
+    metrics.LAYERS.set(len(state.catalogue.public()))
+    body, media_type = await asyncio.to_thread(metrics.exposition)
+    return Response(body, headers={**_NO_STORE, "Content-Type": media_type})
+
+
+ROUTES = [
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", figures),
+]

@@ -8,7 +8,7 @@ definitions the tables, API schemas, tiles, styles and forms are derived; no cod
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -49,11 +49,15 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+#: A text that is not blank and holds no control characters (it reaches HTML, styles and SQL comments).
+Words = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
+
+
 class Text(Model):
     """A text in both languages of the interface."""
 
-    vi: str
-    en: str
+    vi: Words
+    en: Words
 
 
 class DomainValue(Model):
@@ -134,8 +138,21 @@ class Style(Model):
     icon: Identifier | None = None
     icon_size: ByZoom = 1.0
     label: Label | None = None
-    #: Greater is drawn later, above others. Polygons 0..99, lines 100..199, points 200..299.
-    order: int = 100
+    #: Greater is drawn later, above others. Polygons 0..99, lines 100..199, points 200..299; the
+    #: default is the middle of the range of the layer's geometry.
+    order: int = Field(default=100, ge=0, le=299)
+
+
+class ZoomsBy(Model):
+    """Features appear by the value of a field: motorways from afar, alleys from near.
+
+    ``zooms`` gives value -> first zoom; a feature with another value, or none, appears at
+    ``otherwise`` (default: the layer's min_zoom).
+    """
+
+    field: Identifier
+    zooms: dict[str, Zoom]
+    otherwise: Zoom | None = None
 
 
 class Tiles(Model):
@@ -147,6 +164,28 @@ class Tiles(Model):
     attributes: dict[Zoom, tuple[Identifier, ...]] = {}
     #: Buffer around the tile in 1/4096 of its side.
     buffer: int = Field(default=128, ge=0, le=512)
+    #: Later zooms for some of the layer's features (see Layer.tile_filter).
+    zooms_by: ZoomsBy | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Tiles:
+        if self.min_zoom > self.max_zoom:
+            raise ValueError(f"min_zoom {self.min_zoom} is greater than max_zoom {self.max_zoom}")
+        chosen = self.zooms_by
+        zooms = [*chosen.zooms.values(), chosen.otherwise] if chosen else []
+        for zoom in (*self.attributes, *(z for z in zooms if z is not None)):
+            if not self.min_zoom <= zoom <= self.max_zoom:
+                raise ValueError(f"zoom {zoom} is not between min_zoom and max_zoom")
+        return self
+
+
+def order_range(geometry: str) -> tuple[int, int]:
+    """The drawing orders that a geometry type may have: polygons below lines below points."""
+    if "Polygon" in geometry:
+        return 0, 99
+    if "Line" in geometry:
+        return 100, 199
+    return (200, 299) if "Point" in geometry else (0, 299)
 
 
 class LayerDef(Model):
@@ -163,7 +202,8 @@ class LayerDef(Model):
     access: Access = "public"
     groups: tuple[Identifier, ...] = ()
     fields: tuple[FieldDef, ...] = ()
-    #: Sets of fields that are unique together (beside fid and asset_id); null counts as a value.
+    #: Sets of fields that are unique together (beside fid and asset_id). Null counts as a value,
+    #: but a row whose **last** field of the set is null is not keyed (a parcel without a number).
     keys: tuple[tuple[Identifier, ...], ...] = ()
     #: Fields for accent-blind search (``q=``).
     search: tuple[Identifier, ...] = ("asset_id",)
@@ -177,6 +217,23 @@ class LayerDef(Model):
     loadable: bool = True
     #: Check rules with parameters: rule id -> parameters (used by gis.checks).
     checks: dict[str, dict[str, float | int | str | bool]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_order(cls, data: Any) -> Any:
+        """Put a style without ``order`` into the middle of its geometry's range."""
+        style = data.get("style") if isinstance(data, dict) else None
+        if isinstance(style, dict) and "order" not in style:
+            low, high = order_range(str(data.get("geometry")))
+            return {**data, "style": {**style, "order": (low + high + 1) // 2}}
+        return data
+
+    @model_validator(mode="after")
+    def _drawn_in_its_range(self) -> LayerDef:
+        low, high = order_range(self.geometry)
+        if not low <= self.style.order <= high:
+            raise ValueError(f"style.order of a {self.geometry} layer must be {low} to {high}")
+        return self
 
 
 class SectorDef(Model):

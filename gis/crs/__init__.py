@@ -16,6 +16,10 @@ from gis.crs.definitions import (
     register,
     registry,
 )
+from gis.crs.diagnose import Diagnosis, Reference, diagnose, fingerprint
+from gis.crs.identify import Identified, identify
+from gis.crs.postgis import SpatialRefRow, gdal_user_crs, spatial_ref_rows
+from gis.crs.proof import ProofLine, prove, prove_postgis
 from gis.crs.transform import pipeline, transform_geometries, transform_xy
 from gis.crs.uris import CRS84, CrsRef, parse_code, parse_uri, ref, uri
 
@@ -27,16 +31,28 @@ __all__ = [
     "CrsDef",
     "CrsRef",
     "CrsRegistry",
+    "Diagnosis",
+    "Identified",
+    "ProofLine",
+    "Reference",
+    "SpatialRefRow",
     "definition",
     "densify",
+    "diagnose",
+    "fingerprint",
+    "gdal_user_crs",
+    "identify",
     "is_known",
     "parse_code",
     "parse_uri",
     "pipeline",
     "plane_bounds",
+    "prove",
+    "prove_postgis",
     "ref",
     "register",
     "registry",
+    "spatial_ref_rows",
     "transform_box",
     "transform_geometries",
     "transform_xy",

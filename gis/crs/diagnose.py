@@ -1,0 +1,291 @@
+"""Can these coordinates be the city's under the CRS they are declared in, and if not, what went wrong?
+
+The city's extent tells the large mistakes (axes, zone, degrees, another place). Shifts of less than some
+kilometres need a reference: matching points whose right place is known (``fingerprint``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from pyproj.transformer import Transformer
+
+from gis.crs.definitions import WGS84, Box, CrsDef, Helmert, definition, registry
+from gis.crs.transform import Floats, transform_xy
+
+#: At least this share of the sample must lie in the city. Below it the file is refused as a whole;
+#: above it the rows outside are rejected one by one, with their reason.
+MAJORITY = 0.5
+#: A mistake is named when undoing it brings this share of the sample into the city.
+_CONVINCING = 0.9
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """``mistake`` is one of the names below, or None when ``ok`` (or when nothing was recognised).
+
+    ``swapped-axes``, ``other-zone``, ``swapped-axes-and-zone``, ``degrees-as-metres``,
+    ``metres-as-degrees``, ``millimetres``, ``local-coordinates``, ``outside-city``, ``no-coordinates``,
+    and with a reference ``null-shift``, ``reversed-shift``, ``epsg-5194``, ``rotation-signs``,
+    ``three-parameters``. ``code`` and ``swap`` are what to try instead; ``inside`` is the share of
+    the sample that lies in the city as declared.
+    """
+
+    ok: bool
+    mistake: str | None
+    message: str
+    hint: str | None = None
+    code: int | None = None
+    swap: bool = False
+    inside: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Matching points: ``given`` (n, 2) in the declared CRS, ``right`` (n, 2) in the storage CRS."""
+
+    given: Floats
+    right: Floats
+
+
+@dataclass(frozen=True)
+class _Trial:
+    mistake: str
+    code: int
+    swap: bool = False
+    factor: float = 1.0
+
+
+def diagnose(
+    xy: npt.ArrayLike,
+    declared: int,
+    extent: Box,
+    storage: int,
+    *,
+    offered: Sequence[int] = (),
+    reference: Reference | None = None,
+) -> Diagnosis:
+    """Judge a sample (n, 2) of x, y in the declared CRS against the city's extent (degrees, WGS 84).
+
+    ``offered`` are codes that are tried first for ``other-zone`` (the city's usual ones).
+    """
+    points = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
+    points = points[np.isfinite(points).all(axis=1)]
+    said = f"EPSG:{declared}"
+    if not len(points):
+        return Diagnosis(False, "no-coordinates", "the file has no finite coordinates")
+    inside = _share(points, _Trial("", declared), extent)
+    if inside >= MAJORITY:
+        return _against_reference(declared, storage, reference, inside) or Diagnosis(
+            True, None, f"{inside:.1%} of the sample lies in the city", inside=inside
+        )
+    fits = [
+        t for t in _trials(points, declared, storage, offered) if _share(points, t, extent) >= _CONVINCING
+    ]
+    if fits:
+        best = fits[0]
+        same = [f"EPSG:{t.code}" for t in fits if (t.mistake, t.swap) == (best.mistake, best.swap)][:3]
+        message, hint = _sentence(best, said, " or ".join(same))
+        return Diagnosis(False, best.mistake, message, hint, best.code, best.swap, inside)
+    if definition(declared).projected and np.median(np.abs(points).max(axis=1)) < 20_000:
+        return Diagnosis(
+            False,
+            "local-coordinates",
+            f"the coordinates are small numbers near 0, 0, as in a local drawing, not {said}",
+            "place the drawing in a VN-2000 zone before loading it",
+            inside=inside,
+        )
+    return Diagnosis(
+        False,
+        "outside-city",
+        f"{1 - inside:.0%} of the sample lies outside the city's extent; "
+        f"as {said} it lies {_where(points, declared)}",
+        "check the file and its CRS (--crs), or allow features outside the city explicitly",
+        inside=inside,
+    )
+
+
+def _trials(points: Floats, declared: int, storage: int, offered: Sequence[int]) -> Iterator[_Trial]:
+    """Mistakes in the order in which they should be named; only those the numbers allow."""
+    crs = definition(declared)
+    degrees = bool(np.median(np.abs(points[:, 0])) <= 180 and np.median(np.abs(points[:, 1])) <= 180)
+    zones = _zones(storage, offered, without=declared)
+    if crs.projected and degrees:
+        yield _Trial("degrees-as-metres", WGS84)
+        yield _Trial("degrees-as-metres", WGS84, swap=True)
+        return
+    if degrees:
+        yield _Trial("swapped-axes", declared, swap=True)
+        return
+    if not crs.projected:
+        yield from (_Trial("metres-as-degrees", z.code) for z in zones)
+        yield from (_Trial("metres-as-degrees", z.code, swap=True) for z in zones)
+        return
+    yield _Trial("swapped-axes", declared, swap=True)
+    yield from (_Trial("other-zone", z.code) for z in zones)
+    yield from (_Trial("swapped-axes-and-zone", z.code, swap=True) for z in zones)
+    yield _Trial("millimetres", declared, factor=1000.0)
+    yield _Trial("millimetres", declared, swap=True, factor=1000.0)
+
+
+def _zones(storage: int, offered: Sequence[int], without: int) -> list[CrsDef]:
+    """Projected CRSs to try: the storage CRS, the city's usual ones, then all on its datum, then others."""
+    first = [storage, *offered]
+    datum = definition(storage).datum_id
+    return sorted(
+        (c for c in registry() if c.projected and c.code != without),
+        key=lambda c: (first.index(c.code) if c.code in first else len(first), c.datum_id != datum),
+    )
+
+
+def _share(points: Floats, trial: _Trial, extent: Box) -> float:
+    """Share of the points that lie in the extent, read as the trial says."""
+    x, y = (points[:, 1], points[:, 0]) if trial.swap else (points[:, 0], points[:, 1])
+    lon, lat = transform_xy(x / trial.factor, y / trial.factor, trial.code, WGS84)
+    west, south, east, north = extent
+    inside = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+    if not definition(trial.code).projected:
+        inside &= (np.abs(x) <= 180) & (np.abs(y) <= 90)  # PROJ would wrap metres into degrees
+    return float(inside.mean())
+
+
+def _sentence(trial: _Trial, said: str, codes: str) -> tuple[str, str]:
+    """Message and hint for a recognised mistake."""
+    try_it = f"try --crs EPSG:{trial.code}"
+    order = "latitude, longitude" if trial.mistake == "degrees-as-metres" else "northing, easting"
+    swap_too = f"exchange the columns ({order}), then {try_it}"
+    match trial.mistake:
+        case "swapped-axes" if definition(trial.code).projected:
+            return (
+                f"the axes are swapped: x holds northings and y eastings of {said}",
+                f"exchange x and y (surveyors write X = north), then --crs EPSG:{trial.code}",
+            )
+        case "swapped-axes":
+            return (
+                "the axes are swapped: the coordinates are latitude, longitude",
+                f"exchange x and y, then --crs EPSG:{trial.code}",
+            )
+        case "other-zone":
+            return f"the coordinates are not {said} but fit the city as {codes}", try_it
+        case "swapped-axes-and-zone":
+            return f"the axes are swapped and the zone is not {said}: they fit as {codes}", swap_too
+        case "degrees-as-metres":
+            message = f"the coordinates are degrees, but are declared as {said}"
+            return message, swap_too if trial.swap else try_it
+        case "metres-as-degrees":
+            message = f"the coordinates are metres that fit the city as {codes}, but are declared as {said}"
+            return message, swap_too if trial.swap else try_it
+        case _:
+            return f"the coordinates are millimetres, not the units of {said}", "scale them by 0.001 first"
+
+
+def _where(points: Floats, declared: int) -> str:
+    x, y = np.median(points, axis=0)
+    lon, lat = (float(v) for v in transform_xy(x, y, declared, WGS84))
+    if not (math.isfinite(lon) and math.isfinite(lat)):
+        return "nowhere on Earth"
+    return f"near {abs(lon):.2f} {'E' if lon >= 0 else 'W'}, {abs(lat):.2f} {'N' if lat >= 0 else 'S'}"
+
+
+_SHIFTS = {
+    "null-shift": "no datum shift was made between VN-2000 and WGS 84",
+    "reversed-shift": "the datum shift was made in the wrong direction",
+    "epsg-5194": "the datum shift is that of EPSG:5194, which is not the official one",
+    "rotation-signs": "the datum shift has the wrong rotation signs",
+    "three-parameters": "the datum shift was made with three of its seven parameters only",
+}
+
+
+def _against_reference(
+    declared: int, storage: int, reference: Reference | None, inside: float
+) -> Diagnosis | None:
+    if reference is None or not len(reference.given):
+        return None
+    x, y = transform_xy(reference.given[:, 0], reference.given[:, 1], declared, storage)
+    unit = definition(storage).unit_m
+    off = (np.column_stack([x, y]) - reference.right) * unit
+    dx, dy = (float(v) for v in np.median(off, axis=0))
+    # Points that do not move together are no shift of the datum.
+    spread = float(np.median(np.hypot(off[:, 0] - dx, off[:, 1] - dy)))
+    centre = np.median(reference.right, axis=0)
+    lon, lat = (float(v) for v in transform_xy(centre[0], centre[1], storage, WGS84))
+    mistake = fingerprint(dx, dy, at=(lon, lat)) if spread < max(0.1, math.hypot(dx, dy) / 100) else None
+    if mistake is None:
+        return None
+    message = f"against known points the file is {math.hypot(dx, dy):.2f} m off: {_SHIFTS[mistake]}"
+    hint = "have it transformed again with EPSG:6960, or deliver it in VN-2000 coordinates"
+    return Diagnosis(False, mistake, message, hint, inside=inside)
+
+
+def fingerprint(dx: float, dy: float, at: tuple[float, float] = (106.698, 10.7725)) -> str | None:
+    """Name the datum mistake that displaces points by dx east and dy north (metres), or None.
+
+    The displacement is where points are, minus where they should be, near ``at`` (lon, lat). A mistake
+    may have been made on the way from VN-2000 to WGS 84 or back, so both directions are known. Figures
+    are computed for the place from each wrong operation, as domain/crs.md tabulates them for Ben Thanh.
+    """
+    near = (round(at[0], 1), round(at[1], 1))
+    best: tuple[float, str] | None = None
+    for name, ex, ey in _displacements(near):
+        tolerance = max(0.08, 0.02 * math.hypot(ex, ey))
+        distance = math.hypot(dx - ex, dy - ey)
+        if distance <= tolerance and (best is None or distance < best[0]):
+            best = (distance, name)
+    return best[1] if best else None
+
+
+@cache
+def _displacements(at: tuple[float, float]) -> list[tuple[str, float, float]]:
+    """(mistake, east, north) in metres, for the mistake made either way."""
+    right = definition(4756).datum.shift
+    assert isinstance(right, Helmert)
+    wrong = {
+        "null-shift": "+proj=noop",
+        "reversed-shift": f"+inv {right.step}",
+        "epsg-5194": _EPSG_5194,
+        "rotation-signs": right.model_copy(update={n: -getattr(right, n) for n in ("rx", "ry", "rz")}).step,
+        "three-parameters": f"+proj=helmert +x={right.x} +y={right.y} +z={right.z}",
+    }
+    lon, lat = at
+    vn = transform_xy(lon, lat, WGS84, 4756)
+    found = []
+    for name, step in wrong.items():
+        # VN-2000 made into WGS 84 wrongly, and WGS 84 made into VN-2000 wrongly.
+        out = _helmert(float(vn[0]), float(vn[1]), step)
+        back = _helmert(lon, lat, step.replace("+inv ", "") if "+inv" in step else f"+inv {step}")
+        found += [
+            (name, *_metres(out[0] - lon, out[1] - lat, lat)),
+            (name, *_metres(back[0] - float(vn[0]), back[1] - float(vn[1]), lat)),
+        ]
+    return found
+
+
+#: As in the EPSG registry (made for oil blocks in the Mekong delta).
+_EPSG_5194 = (
+    "+proj=helmert +x=-192.873 +y=-39.382 +z=-111.202 +rx=0.00205 +ry=0.0005 +rz=-0.00335 +s=0.0188 "
+    "+convention=coordinate_frame"
+)
+
+
+def _helmert(lon: float, lat: float, step: str) -> tuple[float, float]:
+    pipeline = (
+        "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84 "
+        f"+step {step} +step +inv +proj=cart +ellps=WGS84 +step +proj=unitconvert +xy_in=rad +xy_out=deg"
+    )
+    x, y, _ = Transformer.from_pipeline(pipeline).transform(lon, lat, 0.0)
+    return float(x), float(y)
+
+
+def _metres(dlon: float, dlat: float, lat: float) -> tuple[float, float]:
+    """Small differences of degrees on the WGS 84 ellipsoid as metres east and north."""
+    a, e2 = 6378137.0, 0.0066943799901413165
+    w = math.sqrt(1 - e2 * math.sin(math.radians(lat)) ** 2)
+    return (
+        math.radians(dlon) * a / w * math.cos(math.radians(lat)),
+        math.radians(dlat) * a * (1 - e2) / w**3,
+    )

@@ -171,5 +171,5 @@ def check_reachable(folder: Path, account: Account) -> None:
             raise ConfigError(
                 f"the data folder lies in {place}, which the user {account.name} may not enter",
                 code="data-folder-unreachable",
-                hint=f"choose another folder with --data-dir, for example /var/lib/bandoso, or chmod o+x {place}",
+                hint=f"choose another with --data-dir, for example /var/lib/bandoso, or chmod o+x {place}",
             )

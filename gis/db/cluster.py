@@ -25,7 +25,7 @@ from psycopg.conninfo import make_conninfo
 
 from gis.db import keeper
 from gis.db.binaries import Account, Binaries, check_reachable, find_binaries, server_account
-from gis.db.conf import APP, OWNER, write_configuration
+from gis.db.conf import OWNER, write_configuration
 from gis.db.locks import FileLock
 from gis.errors import ConfigError, DatabaseError
 

@@ -41,21 +41,21 @@ def say(text: str) -> None:
 
 def server_processes(pgdata: Path) -> list[int]:
     """Ids of the PostgreSQL processes that work in ``pgdata``: all of them have it as their folder."""
-    home = os.path.realpath(pgdata)
+    home = Path(pgdata).resolve()
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            if os.readlink(f"/proc/{entry}/cwd") == home and _program(entry) == "postgres":
-                found.append(int(entry))
+            if (entry / "cwd").readlink() == home and _program(entry) == "postgres":
+                found.append(int(entry.name))
         except OSError:  # gone meanwhile, or not ours to see
             continue
     return found
 
 
-def _program(pid: str) -> str:
-    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+def _program(process: Path) -> str:
+    return (process / "exe").readlink().name.removesuffix(" (deleted)")  # deleted: the package was upgraded
 
 
 def pid_file(pgdata: Path) -> tuple[int, str]:

@@ -1,0 +1,188 @@
+"""Brings a database up to date: extensions, migrations, roles, CRS rows, layers, grants, sheets.
+
+Safe to call at every start and from several processes; costs a few milliseconds when nothing is to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import psycopg
+from psycopg import Connection, sql
+
+from gis import crs
+from gis.city import City
+from gis.db.connect import connect
+from gis.db.requirements import check_server, ensure_extensions
+from gis.db.roles import ensure_roles, is_superuser
+from gis.db.sql import FOLDER, OWN, static
+from gis.db.state import one, set_state, state
+from gis.errors import DatabaseError
+from layers.registry import Catalogue
+
+LOCK_SECONDS = 120.0
+
+#: Key of the advisory lock under which a database is prepared: "band" in ASCII.
+_LOCK = 0x62616E64
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A numbered SQL file."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """The shipped ``sql/NNNN_*.sql``, in order."""
+    return [
+        Migration(int(path.name[:4]), path.stem, path.read_text(encoding="utf-8"))
+        for path in sorted(FOLDER.iterdir())
+        if re.fullmatch(r"\d{4}_\w+\.sql", path.name)
+    ]
+
+
+def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
+    """Make the database fit for this version, city and catalogue; idempotent, under an advisory lock.
+
+    Raises DatabaseError (server too old, a right or extension is missing, a migration has changed) and
+    what ``apply_catalogue`` raises (MigrationRefused).
+    """
+    with connect(owner_dsn) as connection, prepare_lock(connection):
+        check_server(connection)
+        ensure_extensions(connection)
+        fresh = run_migrations(connection, migrations())
+        fresh = ensure_roles(connection) or fresh
+        write_crs_rows(connection)
+        harden(connection, again=fresh)
+        if find_spec("gis.db.apply"):
+            from gis.db.apply import apply_catalogue
+
+            apply_catalogue(connection, catalogue, city)
+        connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))
+
+
+@contextmanager
+def prepare_lock(connection: Connection, timeout_s: float = LOCK_SECONDS) -> Iterator[None]:
+    """The lock under which a database's structure is changed. Raises DatabaseError when it stays taken."""
+    deadline = time.monotonic() + timeout_s
+    while not one(connection, "SELECT pg_try_advisory_lock(%s)", _LOCK):
+        if time.monotonic() > deadline:
+            raise DatabaseError(
+                "another process is changing the database's structure", hint="wait until it has finished"
+            )
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def run_migrations(connection: Connection, wanted: list[Migration]) -> bool:
+    """Run those that were not run yet, each once in a transaction; True if any was.
+
+    Raises DatabaseError if one that was run has changed since, or the database is of a newer bandoso.
+    """
+    try:
+        if one(connection, "SELECT to_regclass('bandoso.migration')::text") is None:
+            with connection.transaction():
+                connection.execute(
+                    "CREATE SCHEMA IF NOT EXISTS bandoso;"
+                    "CREATE TABLE bandoso.migration (number integer PRIMARY KEY, name text NOT NULL,"
+                    " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+                )
+    except psycopg.errors.InsufficientPrivilege:
+        raise DatabaseError(
+            "the database user may not create schemas in this database",
+            hint="GRANT CREATE ON DATABASE ... TO the user, or make it the database's owner",
+        ) from None
+    rows = connection.execute(
+        "SELECT number, name, checksum FROM bandoso.migration ORDER BY number"
+    ).fetchall()
+    done = {number: (name, checksum) for number, name, checksum in rows}
+    known = {m.number for m in wanted}
+    for number, (name, _) in done.items():
+        if number not in known:
+            raise DatabaseError(
+                f"the database was prepared by a newer bandoso (it has migration {name})",
+                hint="upgrade bandoso",
+            )
+    ran = False
+    for migration in wanted:
+        if migration.number in done:
+            if done[migration.number][1] != migration.checksum:
+                raise DatabaseError(
+                    f"migration {migration.name} has changed since it was run on this database",
+                    code="migration-changed",
+                    hint="restore the file, and put the change into a new migration",
+                )
+            continue
+        with connection.transaction():
+            connection.execute(migration.text.encode())
+            connection.execute(
+                "INSERT INTO bandoso.migration (number, name, checksum) VALUES (%s, %s, %s)",
+                (migration.number, migration.name, migration.checksum),
+            )
+        ran = True
+    return ran
+
+
+def write_crs_rows(connection: Connection) -> int:
+    """Write our pinned definitions into spatial_ref_sys where they differ; the number of rows written.
+
+    Sessions that have already transformed with an old row keep it until they reconnect.
+    """
+    rows = crs.spatial_ref_rows()
+    columns = ("srid", "auth_name", "auth_srid", "srtext", "proj4text")
+    values = [[getattr(row, name) for row in rows] for name in columns]
+    differing = sql.SQL(
+        "SELECT * FROM unnest(%s::int[], %s::text[], %s::int[], %s::text[], %s::text[])"
+        " EXCEPT SELECT srid, auth_name, auth_srid, srtext, proj4text FROM spatial_ref_sys"
+    )
+    if not connection.execute(differing, values).fetchall():
+        return 0
+    try:
+        return connection.execute(
+            sql.SQL("INSERT INTO spatial_ref_sys (srid, auth_name, auth_srid, srtext, proj4text) ")
+            + differing
+            + sql.SQL(
+                " ON CONFLICT (srid) DO UPDATE SET auth_name = excluded.auth_name,"
+                " auth_srid = excluded.auth_srid, srtext = excluded.srtext, proj4text = excluded.proj4text"
+            ),
+            values,
+        ).rowcount
+    except psycopg.errors.InsufficientPrivilege:
+        raise DatabaseError(
+            "the database user may not write the table spatial_ref_sys",
+            hint="an administrator has to run once: GRANT INSERT, UPDATE ON spatial_ref_sys TO the user",
+        ) from None
+
+
+def harden(connection: Connection, *, again: bool) -> None:
+    """Give the grants if their file has changed or ``again``; take away from PUBLIC what no request needs."""
+    texts = [static("grants.sql")]
+    if is_superuser(connection):
+        texts.append(static("hardening.sql"))
+    fingerprint = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    if not again and state(connection, "grants") == fingerprint:
+        return
+    with connection.transaction():
+        for text in texts:
+            connection.execute(text.encode())
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO bandoso_app").format(database))
+        set_state(connection, "grants", fingerprint)

@@ -1,0 +1,13 @@
+-- Grants come last, and are given again whenever this file, the migrations or the roles have changed.
+-- Layer tables are granted by column in gis.db.ddl: only public fields of public layers.
+
+REVOKE ALL ON SCHEMA bandoso, layer FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA bandoso FROM PUBLIC, bandoso_reader;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA bandoso FROM PUBLIC, bandoso_reader;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso FROM PUBLIC, bandoso_reader;
+
+GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader;
+GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader;
+GRANT EXECUTE ON FUNCTION
+    bandoso.fold(text), bandoso.search_text(text[]), bandoso.row_count(text), bandoso.last_change(text)
+    TO bandoso_reader;

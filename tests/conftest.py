@@ -1,0 +1,148 @@
+"""What all tests share: a real embedded PostGIS, a prepared database, copies of it to change at will.
+
+``embedded`` -> ``database`` (prepared, read only by agreement) -> ``module_db`` / ``fresh_database``
+(copies by CREATE DATABASE ... TEMPLATE, so that tests cannot disturb each other).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from gis.city import City
+from gis.db.migrate import prepare
+from gis.db.server import Database
+from gis.db.server import database as open_database
+from gis.errors import BandosoError
+from gis.settings import Settings
+from layers.registry import Catalogue
+
+FreshDatabase = Callable[[str], Database]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_report_header() -> list[str]:
+    """Library versions: most failures on another machine are explained by them."""
+    import pyogrio
+    import pyproj
+    import shapely
+
+    from gis.db.binaries import find_binaries
+
+    try:
+        server = find_binaries()
+        postgresql = f"{server.major} in {server.folder}"
+    except BandosoError as error:
+        postgresql = f"none ({error})"
+    geos = ".".join(str(part) for part in shapely.geos_version)
+    gdal = ".".join(str(part) for part in pyogrio.__gdal_version__)
+    packages = ", ".join(
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("psycopg", "pygeoapi", "starlette", "granian")
+    )
+    return [
+        f"PostgreSQL {postgresql}",
+        f"GEOS {geos} (shapely), GDAL {gdal} (pyogrio), PROJ {pyproj.proj_version_str} (pyproj)",
+        packages,
+    ]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real deliveries beside the checkout; tests that use them are skipped without."""
+    folder = Path(os.environ.get("BANDOSO_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the real files (shared/data) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reachable_tmp() -> Iterator[Path]:
+    """A folder that an unprivileged user can pass through (pytest's own folders are 0700)."""
+    folder = Path(tempfile.mkdtemp(prefix="bandoso-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(reachable_tmp: Path) -> Settings:
+    """Settings of the session's embedded server; nothing of the caller's environment reaches them."""
+    return Settings.from_env({}, data_dir=reachable_tmp / "data")
+
+
+@pytest.fixture(scope="session")
+def city(settings: Settings) -> City:
+    """The shipped city."""
+    return settings.load_city()
+
+
+@pytest.fixture(scope="session")
+def catalogue(settings: Settings, city: City) -> Catalogue:
+    """The shipped catalogue."""
+    return settings.load_catalogue(city)
+
+
+@pytest.fixture(scope="session")
+def embedded(settings: Settings) -> Iterator[Database]:
+    """A running embedded PostGIS, its database not prepared."""
+    with open_database(settings) as db:
+        yield db
+
+
+@pytest.fixture(scope="session")
+def database(embedded: Database, city: City, catalogue: Catalogue) -> Database:
+    """The prepared database of the session: read it, do not change it."""
+    prepare(embedded.owner_dsn, city, catalogue)
+    with psycopg.connect(make_conninfo(embedded.owner_dsn, dbname="postgres"), autocommit=True) as connection:
+        # the template of all copies: no session may be in one, autovacuum's neither
+        connection.execute("CREATE DATABASE prepared TEMPLATE bandoso ALLOW_CONNECTIONS false")
+    return embedded
+
+
+@pytest.fixture(scope="session")
+def fresh_database(database: Database, settings: Settings) -> FreshDatabase:
+    """``fresh_database("name")``: a copy of the prepared database, in 0.1 s."""
+
+    def make(name: str) -> Database:
+        with psycopg.connect(
+            make_conninfo(database.owner_dsn, dbname="postgres"), autocommit=True
+        ) as connection:
+            new = sql.Identifier(name)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(new))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE prepared").format(new))
+            # CREATE DATABASE copies no grants of the database itself
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(new))
+            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO bandoso_app").format(new))
+        return replace(
+            database,
+            owner_dsn=make_conninfo(database.owner_dsn, dbname=name),
+            app_dsn=make_conninfo(database.app_dsn, dbname=name),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def module_db(fresh_database: FreshDatabase, request: pytest.FixtureRequest) -> Database:
+    """A copy of the prepared database for one test module."""
+    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[-50:]
+    return fresh_database(name)
+
+
+@pytest.fixture
+def owner(module_db: Database) -> Iterator[psycopg.Connection]:
+    """An owner's connection (autocommit) to the module's database."""
+    with psycopg.connect(module_db.owner_dsn, autocommit=True) as connection:
+        yield connection

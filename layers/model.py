@@ -50,7 +50,10 @@ class Model(BaseModel):
 
 
 #: A text that is not blank and holds no control characters (it reaches HTML, styles and SQL comments).
-Words = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
+Words = Annotated[
+    str,
+    Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+]
 
 
 class Text(Model):
@@ -63,7 +66,9 @@ class Text(Model):
 class DomainValue(Model):
     """One value of a domain, as stored, with its titles."""
 
-    value: str | int
+    value: (
+        Annotated[str, Field(strict=True, min_length=1, max_length=200)] | Annotated[int, Field(strict=True)]
+    )
     title: Text
 
 

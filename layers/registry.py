@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
 from pydantic import ValidationError
 
 from layers.model import (
@@ -20,6 +19,8 @@ from layers.model import (
     SectorFile,
     Text,
 )
+from layers.reader import read_yaml
+from layers.validate import problems
 
 #: The layer files that ship with bandoso.
 BUILTIN = Path(__file__).parent
@@ -50,6 +51,16 @@ SETTABLE_SYSTEM_FIELDS = ("asset_id", "owner", "status")
 
 class CatalogueError(ValueError):
     """A layer file is wrong; the message names the file and the place in it."""
+
+
+@dataclass(frozen=True)
+class TileFilter:
+    """Features of a tile: ``others`` true: all but those with one of ``values`` (null is drawn);
+    false: only those with one of ``values``."""
+
+    field: str
+    values: tuple[str | float, ...]
+    others: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,30 @@ class Layer:
     def field(self, name: str) -> FieldDef | None:
         return next((f for f in self.fields if f.name == name), None)
 
+    def tile_fields(self, zoom: int) -> tuple[str, ...]:
+        """Attributes in tiles of this zoom: those listed up to it, and those that the style needs."""
+        tiles, style = self.definition.tiles, self.definition.style
+        names = [n for since, some in sorted(tiles.attributes.items()) if since <= zoom for n in some]
+        if style.classes:
+            names.append(style.classes.field)
+        if style.label and style.label.min_zoom <= zoom:
+            names.append(style.label.field)
+        return tuple(dict.fromkeys(names))
+
+    def tile_filter(self, zoom: int) -> TileFilter | None:
+        """Which features are in tiles of this zoom; None when all are (see model.ZoomsBy)."""
+        by = self.definition.tiles.zooms_by
+        if by is None:
+            return None
+        others = by.otherwise is None or by.otherwise <= zoom
+        named = [value for value, since in by.zooms.items() if (since > zoom) == others]
+        if others and not named:
+            return None
+        f = self.field(by.field)
+        number = f is not None and f.type in ("integer", "number")
+        values: tuple[str | float, ...] = tuple(float(v) for v in named) if number else tuple(named)
+        return TileFilter(by.field, values, others)
+
     def domain_of(self, f: FieldDef) -> tuple[DomainValue, ...]:
         return self.domains[f.domain] if f.domain else ()
 
@@ -139,14 +174,8 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     groups: dict[str, tuple[FieldDef, ...]] = {}
     sectors: dict[str, SectorDef] = {}
     for path, content in read:
-        for kind, target, source in (
-            ("domain", domains, content.domains),
-            ("group", groups, content.groups),
-        ):
-            for name, value in source.items():
-                if name in target:
-                    raise CatalogueError(f"{path.name}: {kind} {name} is defined twice")
-                target[name] = value  # type: ignore[index]
+        _add(path, "domain", domains, content.domains)
+        _add(path, "group", groups, content.groups)
         if content.sector:
             known = sectors.setdefault(content.sector.id, content.sector)
             if known != content.sector:
@@ -176,19 +205,28 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     )
 
 
+def _add[T](path: Path, kind: str, known: dict[str, T], more: Mapping[str, T]) -> None:
+    for name, value in more.items():
+        if name in known:
+            raise CatalogueError(f"{path.name}: {kind} {name} is defined twice")
+        known[name] = value
+
+
 def _parse(path: Path, raw: bytes) -> SectorFile:
     try:
-        content = yaml.safe_load(raw) or {}
-        return SectorFile.model_validate(content)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" line {mark.line + 1}" if mark else ""
-        raise CatalogueError(f"{path.name}:{place} is not valid YAML") from error
+        content = read_yaml(raw)
+    except ValueError as error:
+        raise CatalogueError(f"{path.name}: {error}") from None
+    if content is not None and not isinstance(content, dict):
+        raise CatalogueError(f"{path.name}: must be a mapping of sector, domains, groups and layers")
+    try:
+        return SectorFile.model_validate(content or {})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise CatalogueError(f"{path.name}: {place}: {first['msg']}{more}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise CatalogueError(f"{path.name}: {place}: {message}{more}") from error
 
 
 def _resolve(
@@ -206,28 +244,10 @@ def _resolve(
         fields += groups[group]
     fields += definition.fields
 
-    names = [f.name for f in fields]
-    for name in names:
-        if names.count(name) > 1 or name == "geom":
-            raise CatalogueError(f"{where}.fields: {name} is defined twice or reserved")
-    for f in fields:
-        if f.domain and f.domain not in domains:
-            raise CatalogueError(f"{where}.fields.{f.name}: no domain {f.domain!r}")
-
-    referred = [
-        *(n for key in definition.keys for n in key),
-        *definition.search,
-        *definition.temporal,
-        *(n for some in definition.tiles.attributes.values() for n in some),
-    ]
-    style = definition.style
-    if style.classes:
-        referred.append(style.classes.field)
-    if style.label:
-        referred.append(style.label.field)
-    for name in referred:
-        if name not in names:
-            raise CatalogueError(f"{where}: refers to a field {name!r} that it does not have")
+    found = list(problems(definition, tuple(fields), domains))
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise CatalogueError(f"{where}.{found[0]}{more}")
     return Layer(
         id=layer_id,
         sector=sector,

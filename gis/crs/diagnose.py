@@ -90,7 +90,7 @@ def diagnose(
     if fits:
         best = fits[0]
         same = [f"EPSG:{t.code}" for t in fits if (t.mistake, t.swap) == (best.mistake, best.swap)][:3]
-        message, hint = _sentence(best, said, " or ".join(same))
+        message, hint = _sentence(best, said, " or ".join(same), _where(points, declared))
         return Diagnosis(False, best.mistake, message, hint, best.code, best.swap, inside)
     if definition(declared).projected and np.median(np.abs(points).max(axis=1)) < 20_000:
         return Diagnosis(
@@ -154,7 +154,7 @@ def _share(points: Floats, trial: _Trial, extent: Box) -> float:
     return float(inside.mean())
 
 
-def _sentence(trial: _Trial, said: str, codes: str) -> tuple[str, str]:
+def _sentence(trial: _Trial, said: str, codes: str, where: str) -> tuple[str, str]:
     """Message and hint for a recognised mistake."""
     try_it = f"try --crs EPSG:{trial.code}"
     order = "latitude, longitude" if trial.mistake == "degrees-as-metres" else "northing, easting"
@@ -171,7 +171,7 @@ def _sentence(trial: _Trial, said: str, codes: str) -> tuple[str, str]:
                 f"exchange x and y, then --crs EPSG:{trial.code}",
             )
         case "other-zone":
-            return f"the coordinates are not {said} but fit the city as {codes}", try_it
+            return f"as {said} the coordinates lie {where}, outside the city; they fit it as {codes}", try_it
         case "swapped-axes-and-zone":
             return f"the axes are swapped and the zone is not {said}: they fit as {codes}", swap_too
         case "degrees-as-metres":

@@ -18,10 +18,11 @@ END
 $$;
 COMMENT ON FUNCTION bandoso.fold(text) IS 'Lower case without accents, đ as d; NFC and NFD give the same';
 
--- The text that q= searches; nulls are left out.
+-- The text that q= searches; nulls are left out. Signs become blanks, because the text search parser makes
+-- one word of '12/5A', of 'pipe-123' the words 'pipe' and '-123', and of 'p.12' a host name.
 CREATE FUNCTION bandoso.search_text(VARIADIC texts text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
-    RETURN bandoso.fold(array_to_string(texts, ' '));
+    RETURN translate(bandoso.fold(array_to_string(texts, ' ')), '-_/\.,:;@#&+=?%~()', repeat(' ', 20));
 END
 $$;

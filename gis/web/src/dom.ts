@@ -1,0 +1,68 @@
+/** Building elements. Text always becomes a text node, never markup, whatever it holds. */
+type Child = Node | string | null | false;
+type Properties = Record<string, string | number | boolean | null | ((event: Event) => void)>;
+
+/**
+ * An element with attributes (`null` and `false` are left out, `true` is an empty attribute), event
+ * listeners (`onclick`) and children. No attribute that can run code or hold inline style is set here.
+ */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Properties = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.filter((child): child is Node | string => child !== null && child !== false));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function svg(tag: string, attributes: Record<string, string | number>, ...children: Node[]): SVGElement {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/** Drawings of the page's own buttons: paths on a 20 by 20 grid, drawn as strokes. */
+const SYMBOLS = {
+  layers: "M10 3 2.5 7 10 11l7.5-4L10 3ZM3 10.5l7 3.8 7-3.8M3 13.8l7 3.7 7-3.7",
+  close: "M5 5l10 10M15 5 5 15",
+  plus: "M10 4v12M4 10h12",
+  minus: "M4 10h12",
+  home: "M3 9.5 10 3.5l7 6M5 8.5V16h3.6v-4h2.8v4H15V8.5",
+  link: "M8.5 11.5a3 3 0 0 0 4.3 0l3-3a3 3 0 0 0-4.3-4.3l-1 1M11.5 8.5a3 3 0 0 0-4.3 0l-3 3a3 3 0 0 0 4.3 4.3l1-1",
+  chevron: "M7 5l5 5-5 5",
+  back: "M12 5l-5 5 5 5",
+  search: "M8.5 13.5a5 5 0 1 0 0-10 5 5 0 0 0 0 10ZM12.2 12.2 17 17",
+  copy: "M7 7V4h9v9h-3M4 7h9v9H4V7Z",
+  target: "M10 2v4M10 14v4M2 10h4M14 10h4M10 14a4 4 0 1 0 0-8 4 4 0 0 0 0 8Z",
+  open: "M11 4h5v5M16 4l-7 7M14 11.5V16H4V6h4.5",
+  warning: "M10 3 2 16.5h16L10 3ZM10 8.5v4M10 14.6v.2",
+  sliders: "M3 6h8M15 6h2M13 4v4M3 14h3M10 14h7M8 12v4",
+} as const;
+
+export type Symbol = keyof typeof SYMBOLS;
+
+export function symbol(name: Symbol): SVGElement {
+  return svg(
+    "svg",
+    { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true", class: "symbol" },
+    svg("path", { d: SYMBOLS[name] }),
+  );
+}
+
+/** A button that shows a drawing; its name is both the tooltip and what a screen reader says. */
+export function iconButton(
+  name: Symbol,
+  label: string,
+  onclick: (event: Event) => void,
+  properties: Properties = {},
+): HTMLButtonElement {
+  return h("button", { type: "button", title: label, "aria-label": label, onclick, ...properties }, symbol(name));
+}

@@ -1,0 +1,81 @@
+/** Starts the page: language, catalogue and style, then the map with everything around it. */
+import "./style.css";
+import type { Map as MapView, StyleSpecification } from "maplibre-gl";
+import { loadingScreen, failureScreen } from "./status.ts";
+import { parseHash } from "./hash.ts";
+import { isLanguage, language, onLanguage, setLanguage, t } from "./i18n.ts";
+import { getJson } from "./server.ts";
+import type { Catalogue } from "./types.ts";
+
+const LANGUAGE_KEY = "bandoso.language";
+
+/** For tests and for the curious: the map, and a promise that is kept when it is first drawn. */
+interface Handle {
+  map: MapView | null;
+  ready: Promise<void>;
+}
+
+declare global {
+  interface Window {
+    bandoso: Handle;
+  }
+}
+
+function storedLanguage(): string | null {
+  try {
+    return localStorage.getItem(LANGUAGE_KEY);
+  } catch {
+    return null; // storage is forbidden here; the language is then not remembered
+  }
+}
+
+function rememberLanguage(): void {
+  document.documentElement.lang = language();
+  try {
+    localStorage.setItem(LANGUAGE_KEY, language());
+  } catch {
+    // As above.
+  }
+}
+
+function hasWebGl2(): boolean {
+  return document.createElement("canvas").getContext("webgl2") !== null;
+}
+
+async function start(root: HTMLElement, handle: Handle): Promise<void> {
+  // The map's code is the larger part of the page, so it loads beside the catalogue and the style.
+  const [catalogue, style, { Page }] = await Promise.all([
+    getJson<Catalogue>("/catalogue"),
+    getJson<StyleSpecification>("/styles/city"),
+    import("./page.ts").catch(() => {
+      throw new Error(t("serverDown"));
+    }),
+  ]);
+  if (!hasWebGl2()) throw new Error(t("webglMissing"));
+  const page = new Page(root, catalogue, style);
+  handle.map = page.map;
+  await page.drawn;
+}
+
+async function run(handle: Handle): Promise<void> {
+  const root = document.querySelector<HTMLElement>("#app");
+  if (!root) throw new Error("the page has no #app");
+  const wanted = parseHash(window.location.hash).language ?? storedLanguage();
+  if (isLanguage(wanted)) setLanguage(wanted);
+  document.documentElement.lang = language();
+  onLanguage(rememberLanguage);
+  for (;;) {
+    loadingScreen(root);
+    try {
+      await start(root, handle);
+      return;
+    } catch (error) {
+      console.warn(error);
+      await failureScreen(root, error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+const handle: Handle = { map: null, ready: Promise.resolve() };
+window.bandoso = handle;
+handle.ready = run(handle);

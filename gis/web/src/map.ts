@@ -1,0 +1,59 @@
+/** The map itself: the style made absolute, the worker from our own server, a view of the city. */
+import { AttributionControl, Map as MapView, ScaleControl, setWorkerUrl } from "maplibre-gl";
+import type { SourceSpecification, StyleSpecification } from "maplibre-gl";
+import workerUrl from "virtual:maplibre-worker";
+import type { View } from "./hash.ts";
+import { absolute } from "./server.ts";
+import type { City } from "./types.ts";
+
+/** Degrees beyond the city's extent that one may pan to. */
+const MARGIN = 1.5;
+const MAX_ZOOM = 22;
+
+setWorkerUrl(workerUrl);
+
+function absoluteSource(source: SourceSpecification): SourceSpecification {
+  const copy = { ...source };
+  if ("url" in copy && typeof copy.url === "string") copy.url = absolute(copy.url);
+  if ("tiles" in copy && copy.tiles) copy.tiles = copy.tiles.map(absolute);
+  return copy;
+}
+
+/** The style with every address absolute, as MapLibre's worker needs them. */
+export function absoluteStyle(style: StyleSpecification): StyleSpecification {
+  const sources = Object.entries(style.sources).map(([id, source]) => [id, absoluteSource(source)]);
+  return {
+    ...style,
+    sources: Object.fromEntries(sources) as StyleSpecification["sources"],
+    ...(style.glyphs ? { glyphs: absolute(style.glyphs) } : {}),
+    ...(typeof style.sprite === "string" ? { sprite: absolute(style.sprite) } : {}),
+  };
+}
+
+/** The view that the city's configuration gives. */
+export function homeView(city: City): View {
+  const [lon, lat, zoom] = city.view;
+  return { lon, lat, zoom, bearing: 0, pitch: 0 };
+}
+
+/** Raises when the browser has no WebGL 2. */
+export function createMap(container: HTMLElement, style: StyleSpecification, city: City, view: View): MapView {
+  const [west, south, east, north] = city.extent;
+  const map = new MapView({
+    container,
+    style,
+    center: [view.lon, view.lat],
+    zoom: view.zoom,
+    bearing: view.bearing,
+    pitch: view.pitch,
+    minZoom: 5,
+    maxZoom: MAX_ZOOM,
+    maxBounds: [west - MARGIN, south - MARGIN, east + MARGIN, north + MARGIN],
+    renderWorldCopies: false,
+    attributionControl: false,
+    fadeDuration: 150,
+  });
+  map.addControl(new ScaleControl({ unit: "metric", maxWidth: 120 }), "bottom-left");
+  map.addControl(new AttributionControl({ compact: false }), "bottom-right");
+  return map;
+}

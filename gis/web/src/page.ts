@@ -1,0 +1,282 @@
+/** The page once catalogue and style are here: panel, map, card and bar, and the link that holds it all. */
+import type { Geometry } from "geojson";
+import type { Map as MapView, MapMouseEvent, StyleSpecification } from "maplibre-gl";
+import { bounds } from "./bounds.ts";
+import { Card } from "./card.ts";
+import { copyText } from "./clipboard.ts";
+import { controls } from "./controls.ts";
+import { makeTransforms, type Position } from "./crs.ts";
+import { h, iconButton } from "./dom.ts";
+import { formatHash, type PageLink, parseHash } from "./hash.ts";
+import { addHighlight, setHighlight } from "./highlight.ts";
+import { isLanguage, language, onLanguage, pick, setLanguage, t } from "./i18n.ts";
+import { featuresAt, type Found } from "./identify.ts";
+import { LayerState } from "./layer-state.ts";
+import { Icons } from "./legend.ts";
+import { absoluteStyle, createMap, homeView } from "./map.ts";
+import { Panel } from "./panel.ts";
+import { Readout } from "./readout.ts";
+import { Status } from "./status.ts";
+import type { Box, Catalogue } from "./types.ts";
+
+/** Under this width (CSS has the same) the panel lies over the map and begins closed. */
+const NARROW = window.matchMedia("(max-width: 760px)");
+const FEATURE_ZOOM = 18;
+
+export class Page {
+  readonly map: MapView;
+  /** Kept when the map is drawn for the first time. */
+  readonly drawn: Promise<void>;
+  readonly #catalogue: Catalogue;
+  readonly #style: StyleSpecification;
+  readonly #state: LayerState;
+  readonly #status = new Status();
+  readonly #icons = new Icons();
+  readonly #panel: Panel;
+  readonly #readout: Readout;
+  readonly #card: Card;
+  readonly #side = h("aside", { class: "side", id: "side" });
+  readonly #openSide: HTMLButtonElement;
+  #chosen: Found | null = null;
+  /** The address that the page itself wrote last, so that its own change is not read back. */
+  #written = "";
+
+  constructor(root: HTMLElement, catalogue: Catalogue, style: StyleSpecification) {
+    const link = parseHash(window.location.hash);
+    this.#catalogue = catalogue;
+    this.#style = style;
+    this.#state = new LayerState(catalogue, style);
+    this.#state.readLink(link);
+    this.#panel = new Panel(catalogue, this.#state, this.#icons, {
+      zoomTo: (box, minZoom) => this.#zoomTo(box, minZoom),
+    });
+    const { city } = catalogue;
+    this.#readout = new Readout(makeTransforms(city.crs, city.storage_crs), city.extent, link.crs, {
+      crs: () => (this.#card.refresh(), this.#writeLink()),
+      goTo: (place) => this.#goTo(place),
+      say: (text) => this.#status.say(text),
+    });
+    this.#card = new Card(
+      {
+        sector: (layer) => this.#state.sector(layer),
+        coordinates: (point) => this.#readout.lines(point),
+        chosen: (feature, geometry, point) => this.#choose(feature, geometry, point),
+        zoomTo: (geometry) => this.#zoomTo(bounds(geometry), FEATURE_ZOOM),
+        say: (text) => this.#status.say(text),
+      },
+      this.#icons,
+    );
+    const container = h("div", { id: "map", class: "map" });
+    this.#openSide = iconButton("layers", t("openLayers"), () => this.#showSide(true), {
+      class: "open-side",
+      "aria-controls": "side",
+    });
+    this.#buildSide();
+    const skip = h("a", { class: "skip", href: "#map" }, t("skip"));
+    skip.addEventListener("click", (event) => {
+      event.preventDefault();
+      container.querySelector("canvas")?.focus();
+    });
+    root.replaceChildren(
+      skip,
+      this.#side,
+      h("main", { class: "stage" }, container, this.#openSide, this.#card.element, this.#readout.element),
+      this.#status.element,
+    );
+    this.map = createMap(container, absoluteStyle(style), city, link.view ?? homeView(city));
+    container.after(
+      controls(this.map, {
+        home: () => this.#show(homeView(city), true),
+        copyLink: () => void this.#copyLink(),
+      }),
+    );
+    this.#showSide(!NARROW.matches);
+    onLanguage(() => this.#relabel());
+    this.#relabel();
+    this.#state.onChange(() => this.#writeLink());
+    window.addEventListener("hashchange", () => this.#readLink());
+    this.#follow();
+    this.drawn = new Promise((resolve) => {
+      this.map.once("load", () => {
+        this.#state.attach(this.map);
+        addHighlight(this.map);
+        if (link.feature) this.#openFeature(link.feature);
+        this.map.once("idle", () => resolve());
+      });
+    });
+    if (typeof style.sprite === "string") {
+      // The legend does without icons when they cannot be had; the map says so itself.
+      void this.#icons.load(style.sprite).then(
+        () => this.#panel.build(),
+        (error: unknown) => console.warn(error),
+      );
+    }
+  }
+
+  #buildSide(): void {
+    const languages = this.#catalogue.languages.filter(isLanguage).map((code) => {
+      const button = h("button", { type: "button", lang: code, onclick: () => setLanguage(code) }, code.toUpperCase());
+      button.dataset["language"] = code;
+      return button;
+    });
+    this.#side.append(
+      h(
+        "header",
+        { class: "brand" },
+        h("div", {}, h("p", { class: "product" }), h("h1", {})),
+        h("div", { class: "languages", role: "group" }, ...languages),
+        iconButton("close", t("closeLayers"), () => this.#showSide(false), { class: "icon-button close-side" }),
+      ),
+      this.#panel.element,
+    );
+  }
+
+  #relabel(): void {
+    const city = pick(this.#catalogue.city.title);
+    document.title = `${city} · ${t("product")}`;
+    const set = (selector: string, text: string): void => {
+      const element = this.#side.querySelector(selector);
+      if (element) element.textContent = text;
+    };
+    set(".product", t("product"));
+    set("h1", city);
+    this.#side.setAttribute("aria-label", t("layers"));
+    this.#side.querySelector(".languages")?.setAttribute("aria-label", t("language"));
+    for (const button of this.#side.querySelectorAll<HTMLElement>(".languages button")) {
+      button.setAttribute("aria-pressed", String(button.dataset["language"] === language()));
+    }
+    for (const [button, key] of [
+      [this.#side.querySelector(".close-side"), "closeLayers"],
+      [this.#openSide, "openLayers"],
+    ] as const) {
+      button?.setAttribute("aria-label", t(key));
+      button?.setAttribute("title", t(key));
+    }
+    const skip = document.querySelector(".skip");
+    if (skip) skip.textContent = t("skip");
+    this.map.getCanvas().setAttribute("aria-label", t("map"));
+    this.#writeLink();
+  }
+
+  #showSide(open: boolean): void {
+    this.#side.hidden = !open;
+    this.#openSide.hidden = open;
+    this.#openSide.setAttribute("aria-expanded", String(open));
+    document.body.classList.toggle("side-open", open);
+  }
+
+  /** Lets the page follow the map: progress, trouble, coordinates, clicks, the address. */
+  #follow(): void {
+    const { map } = this;
+    map.on("dataloading", () => this.#status.busy(true));
+    map.on("idle", () => this.#status.busy(false));
+    map.on("error", ({ error }) => {
+      if (error instanceof Error && error.name === "AbortError") return;
+      console.warn(error);
+      this.#status.trouble("tilesFailed", t("serverDown"), () => {
+        for (const source of Object.keys(this.#style.sources)) map.refreshTiles(source);
+      });
+    });
+    const centre = (): void => {
+      const { lng, lat } = map.getCenter();
+      this.#readout.show([lng, lat]);
+      this.#panel.setZoom(map.getZoom());
+    };
+    centre();
+    map.on("move", centre);
+    map.on("moveend", () => this.#writeLink());
+    map.on("mousemove", ({ lngLat }) => this.#readout.show([lngLat.lng, lngLat.lat]));
+    map.on("mouseout", centre);
+    map.on("click", (event) => this.#identify(event));
+    map.on("load", () => {
+      map.getCanvas().style.cursor = "crosshair";
+    });
+    map.on("dragstart", () => map.getCanvas().style.removeProperty("cursor"));
+    map.on("dragend", () => {
+      map.getCanvas().style.cursor = "crosshair";
+    });
+    window.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#card.close();
+    });
+  }
+
+  #identify(event: MapMouseEvent): void {
+    const touch = event.originalEvent instanceof PointerEvent && event.originalEvent.pointerType === "touch";
+    const found = featuresAt(this.map, event.point, this.#state.layers, touch);
+    if (NARROW.matches) this.#showSide(false);
+    this.#card.show([event.lngLat.lng, event.lngLat.lat], found);
+  }
+
+  #choose(feature: Found | null, geometry: Geometry | null, point: [number, number] | null): void {
+    this.#chosen = feature;
+    setHighlight(this.map, geometry, point);
+    this.#writeLink();
+  }
+
+  /** Opens the feature of a link, wherever it is. */
+  #openFeature({ layer: id, fid }: { layer: string; fid: string }): void {
+    const layer = this.#state.layers.get(id);
+    if (layer) this.#card.show(null, [{ layer, fid, properties: {} }]);
+  }
+
+  #goTo(place: Position): void {
+    const [lon, lat] = place;
+    this.map.once("idle", () => {
+      const point = this.map.project({ lng: lon, lat });
+      this.#card.show([lon, lat], featuresAt(this.map, point, this.#state.layers, false));
+    });
+    this.map.jumpTo({ center: [lon, lat], zoom: Math.max(this.map.getZoom(), 17) });
+    if (NARROW.matches) this.#showSide(false);
+  }
+
+  #zoomTo([west, south, east, north]: Box, zoom: number): void {
+    if (NARROW.matches) this.#showSide(false);
+    this.map.fitBounds([west, south, east, north], { padding: 60, maxZoom: Math.max(zoom, 17), duration: 600 });
+  }
+
+  #show(view: NonNullable<PageLink["view"]>, animate: boolean): void {
+    const camera = { center: [view.lon, view.lat] as [number, number], ...view };
+    if (animate) this.map.easeTo({ ...camera, duration: 600 });
+    else this.map.jumpTo(camera);
+  }
+
+  #link(): PageLink {
+    const { lng, lat } = this.map.getCenter();
+    const crs = this.#readout.crsForLink;
+    return {
+      view: {
+        zoom: this.map.getZoom(),
+        lat,
+        lon: lng,
+        bearing: this.map.getBearing(),
+        pitch: this.map.getPitch(),
+      },
+      language: language(),
+      ...this.#state.writeLink(),
+      ...(crs === undefined ? {} : { crs }),
+      ...(this.#chosen ? { feature: { layer: this.#chosen.layer.id, fid: this.#chosen.fid } } : {}),
+    };
+  }
+
+  #writeLink(): void {
+    this.#written = formatHash(this.#link());
+    window.history.replaceState(null, "", this.#written);
+  }
+
+  /** A link was typed or followed while the page is open. */
+  #readLink(): void {
+    if (window.location.hash === this.#written) return;
+    const link = parseHash(window.location.hash);
+    if (link.language) setLanguage(link.language);
+    this.#state.readLink(link);
+    this.#readout.setCrs(link.crs);
+    if (link.view) this.#show(link.view, false);
+    if (link.feature) this.#openFeature(link.feature);
+    else this.#card.close();
+  }
+
+  async #copyLink(): Promise<void> {
+    this.#writeLink();
+    this.#status.say(t((await copyText(window.location.href)) ? "linkCopied" : "linkFailed"));
+  }
+}

@@ -116,7 +116,7 @@ class Cluster:
                     raise self._failure(self._process.wait(timeout=10))
                 self._start()
             master, state = keeper.pid_file(self.pgdata)
-            if state == "ready" and self._answers():
+            if state == "ready" and self._is_kept(master) and self._answers():
                 return
             if master and state == "starting":
                 deadline = max(deadline, time.monotonic() + 5)  # recovering after a crash
@@ -155,7 +155,7 @@ class Cluster:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", keeper.__file__),
-                    *(str(p) for p in (self.pgdata, sockets, logs, self.run / "users.lock", self._keeper.fd)),
+                    *(str(p) for p in (self.pgdata, sockets, logs, self.run, self._keeper.fd)),
                     *command,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -219,6 +219,13 @@ class Cluster:
         old = Path(name.read_text()) if name.exists() else None
         if old and old.name.startswith("bandoso-") and old.is_dir():
             shutil.rmtree(old, ignore_errors=True)
+
+    def _is_kept(self, master: int) -> bool:
+        """Whether a server is the child of our keeper, and not one that is about to go, or foreign."""
+        try:
+            return keeper.parent(master) == int((self.run / "keeper.pid").read_text())
+        except (OSError, ValueError):
+            return False
 
     def _answers(self) -> bool:
         try:

@@ -67,6 +67,14 @@ def pid_file(pgdata: Path) -> tuple[int, str]:
         return 0, ""
 
 
+def parent(pid: int) -> int:
+    """Process id of the parent; 0 if the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def clear_remains(pgdata: Path, sockets: Path) -> bool:
     """Wait for what is left of an earlier server and remove its stale files; False: another one runs.
 
@@ -178,12 +186,13 @@ class Keeper:
 
 
 def main() -> int:
-    """keeper.py PGDATA SOCKETS LOGS USERS_LOCK KEEPER_FD COMMAND..."""
-    pgdata, sockets, logs, users, keeper_fd = sys.argv[1:6]
+    """keeper.py PGDATA SOCKETS LOGS RUN KEEPER_FD COMMAND..."""
+    pgdata, sockets, logs, run, keeper_fd = sys.argv[1:6]
     os.set_inheritable(int(keeper_fd), False)  # postgres must not hold the lock on
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # users decide; a handler, since SIG_IGN would be inherited
-    users_fd = os.open(users, os.O_RDWR | os.O_CLOEXEC)
+    users_fd = os.open(Path(run) / "users.lock", os.O_RDWR | os.O_CLOEXEC)
+    (Path(run) / "keeper.pid").write_text(str(os.getpid()))
     return Keeper(Path(pgdata), Path(sockets), Path(logs), users_fd, sys.argv[6:]).run()
 
 

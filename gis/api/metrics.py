@@ -48,12 +48,22 @@ RELOADS = Counter("bandoso_catalogue_reloads", "Times the layer catalogue change
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
+#: (route, method, status) -> its counters; looking labels up costs more than counting.
+_COUNTERS: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter]] = {}
+
+
 def observe(route: str, method: str, status: int, seconds: float, sent: int) -> None:
     """Count one answered request."""
-    REQUESTS.labels(route, method if method in _METHODS else "other", str(status)).inc()
-    DURATION.labels(route).observe(seconds)
+    counters = _COUNTERS.get((route, method, status))
+    if counters is None:
+        known = method if method in _METHODS else "other"
+        counters = (REQUESTS.labels(route, known, str(status)), DURATION.labels(route), SENT.labels(route))
+        if known == method:  # methods are the client's: only ours are kept
+            _COUNTERS[(route, method, status)] = counters
+    counters[0].inc()
+    counters[1].observe(seconds)
     if sent:
-        SENT.labels(route).inc(sent)
+        counters[2].inc(sent)
 
 
 def observe_pool(pool: AsyncConnectionPool[AsyncConnection]) -> None:
@@ -70,7 +80,7 @@ def exposition() -> tuple[bytes, str]:
     """All figures of all processes as text, and its media type."""
     if os.environ.get(VARIABLE):
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
@@ -89,4 +99,4 @@ def forget_process() -> None:
     """Take the gauges of this process out of the sum when it ends."""
     directory = os.environ.get(VARIABLE)
     if directory and Path(directory).is_dir():
-        multiprocess.mark_process_dead(os.getpid())
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

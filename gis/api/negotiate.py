@@ -67,9 +67,7 @@ def choose_format(request: Request, offered: Mapping[str, Sequence[str]]) -> str
         for name, media_types in offered.items():
             for media_type in media_types:
                 bare = media_type.partition(";")[0].strip().lower()
-                if bare == media_range or (
-                    media_range.endswith("/*") and bare.startswith(media_range[:-1])
-                ):
+                if bare == media_range or (media_range.endswith("/*") and bare.startswith(media_range[:-1])):
                     return name
     return default
 

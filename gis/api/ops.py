@@ -41,7 +41,11 @@ async def readyz(request: Request) -> Response:
         return problem(503, "not-ready", "the database does not answer")
     if not applied:
         return problem(503, "not-ready", "the database is not prepared yet")
-    body = {"status": "ready", "layers": len(state.catalogue.public()), "catalogue": state.catalogue.fingerprint}
+    body = {
+        "status": "ready",
+        "layers": len(state.catalogue.public()),
+        "catalogue": state.catalogue.fingerprint,
+    }
     return Response(orjson.dumps(body), media_type="application/json", headers=_NO_STORE)
 
 

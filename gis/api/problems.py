@@ -2,7 +2,8 @@
 
 ::
 
-    {"type": "urn:bandoso:problem:<code>", "title", "status", "detail", "code", "hint"?, "errors"?, "request_id"?}
+    {"type": "urn:bandoso:problem:<code>", "title", "status", "detail", "code",
+     "hint"?, "errors"?, "request_id"?}
 
 ``code`` is stable; ``detail`` is one sentence for the person who asked and holds no SQL, path, host or
 role. ``errors`` names parameters or JSON pointers. ``request_id`` is given for errors of the server, so
@@ -87,11 +88,7 @@ def _bytes(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:  # lone surrogates out of a mangled URL, echoed by a message
-        text = orjson.dumps(body["code"]).decode()
-        return (
-            b'{"type":"about:blank","title":"Error","status":%d,"detail":"the request cannot be read","code":%s}'
-            % (body["status"], text.encode())
-        )
+        return orjson.dumps({**body, "detail": "the request cannot be read", "hint": None, "errors": []})
 
 
 async def on_known_error(request: Request, error: Exception) -> Response:

@@ -1,0 +1,119 @@
+"""The application of one server process: routes, the layers around them, and what lives as long as it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import logging.config
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from gis.api import catalogue, metrics, ops, pages, tiles
+from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
+from gis.api.compress import Compress
+from gis.api.features import routes as features
+from gis.api.guard import Guard
+from gis.api.headers import StandardHeaders
+from gis.api.ogc import routes as ogc
+from gis.api.problems import Problems, on_known_error
+from gis.api.reload import Reloader
+from gis.api.serve import READER_DSN
+from gis.api.state import State
+from gis.db.pool import open_reader_pool
+from gis.db.server import Database
+from gis.errors import BandosoError, DatabaseError
+from gis.settings import Settings
+
+LOG = logging.getLogger("bandoso.api")
+
+#: Hot paths first: routes are tried in order.
+ROUTES: Sequence[BaseRoute] = (
+    *tiles.ROUTES,
+    *features.ROUTES,
+    *ogc.ROUTES,
+    *catalogue.ROUTES,
+    *pages.ROUTES,
+    *ops.ROUTES,
+)
+
+
+def create() -> Starlette:
+    """The application, from the environment that gis.api.serve sets (Granian calls this in each worker)."""
+    settings = Settings.from_env()
+    reader_dsn = os.environ.get(READER_DSN)
+    if not reader_dsn:
+        raise DatabaseError("the server process has no database", hint="start it with bandoso serve")
+    logging.config.dictConfig(logging_config(settings.log_level))
+    _end_with_parent()
+    return build(settings, Database(owner_dsn="", app_dsn=reader_dsn, embedded=False), standard_output())
+
+
+def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
+    """The application over a database; only ``db.app_dsn`` is used."""
+    city = settings.load_city()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        pool = await open_reader_pool(settings, db)
+        state = State(settings, city, settings.load_catalogue(city), pool)
+        app.state.bandoso = state
+        app.state.ogc = ogc.Ogc(state)
+        reloader = Reloader(state)
+        await reloader.start()
+        tasks = [asyncio.create_task(reloader.run()), asyncio.create_task(_warm(app.state.ogc))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await pool.close(timeout=5)
+            metrics.forget_process()
+            await asyncio.to_thread(writer.close)
+
+    app = Starlette(
+        routes=list(ROUTES),
+        lifespan=lifespan,
+        exception_handlers={BandosoError: on_known_error, HTTPException: on_known_error},
+        middleware=[
+            Middleware(
+                Observe,
+                writer=writer,
+                trusted_proxies=settings.trusted_proxies,
+                verbose=settings.log_level == "debug",
+            ),
+            Middleware(StandardHeaders),
+            Middleware(Problems),
+            Middleware(
+                Guard,
+                max_body_bytes=settings.max_body_bytes,
+                request_timeout_s=settings.request_timeout_s,
+            ),
+            Middleware(Compress),
+        ],
+    )
+    app.router.redirect_slashes = False  # a wrong address is told, not guessed; writes must not redirect
+    return app
+
+
+async def _warm(documents: ogc.Ogc) -> None:
+    try:
+        await documents.warm()
+    except Exception:
+        LOG.exception("documents could not be prepared")
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to stop this worker when its parent dies: a killed server leaves no half behind."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

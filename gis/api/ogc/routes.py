@@ -1,0 +1,192 @@
+"""Routes of the OGC face: landing, conformance, API, collections, schema, queryables; JSON and HTML."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gis.api import tiles
+from gis.api.features import describe
+from gis.api.negotiate import COMMON, choose_format, choose_language, etag_of, has_current, known_parameters
+from gis.api.ogc import complete, html, openapi
+from gis.api.ogc.config import PLACEHOLDER
+from gis.api.ogc.documents import Document, Documents
+from gis.api.ogc.face import Face
+from gis.api.ogc.stats import Statistics, Stats
+from gis.api.state import State, state_of
+from layers.registry import Catalogue
+
+JSON = "application/json"
+SCHEMA = "application/schema+json"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One document as asked for: everything that its bytes depend on."""
+
+    state: State
+    catalogue: Catalogue
+    stats: Stats
+    base: str
+    language: str
+    layer: str
+
+    def real(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with this server's address in place of PLACEHOLDER."""
+        raw = orjson.dumps(document).replace(PLACEHOLDER.encode(), self.base.encode())
+        return cast(dict[str, Any], orjson.loads(raw))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of document is made. ``counts``: whether it shows figures that change with the data."""
+
+    template: str
+    media_types: tuple[str, ...]
+    path: str
+    make: Callable[[Wanted, Face], dict[str, Any]]
+    counts: bool = False
+
+
+def _landing(wanted: Wanted, face: Face) -> dict[str, Any]:
+    return complete.landing(wanted.real(face.landing(wanted.language)), wanted.base, wanted.language)
+
+
+def _conformance(wanted: Wanted, face: Face) -> dict[str, Any]:
+    return complete.conformance(face.conformance(wanted.language), describe.CONFORMANCE, tiles.CONFORMANCE)
+
+
+def _collections(wanted: Wanted, face: Face) -> dict[str, Any]:
+    document = wanted.real(face.collections(wanted.language))
+    stats = dict(wanted.stats.layers)
+    return complete.collections(document, wanted.base, wanted.language, wanted.state.city, stats)
+
+
+def _collection(wanted: Wanted, face: Face) -> dict[str, Any]:
+    document = wanted.real(face.collection(wanted.layer, wanted.language))
+    figures = wanted.stats.of(wanted.layer)
+    return complete.collection(document, wanted.base, wanted.language, wanted.state.city, figures)
+
+
+def _schema(wanted: Wanted, _face: Face) -> dict[str, Any]:
+    return describe.schema(wanted.catalogue.layers[wanted.layer], wanted.language, wanted.base)
+
+
+def _queryables(wanted: Wanted, _face: Face) -> dict[str, Any]:
+    return describe.queryables(wanted.catalogue.layers[wanted.layer], wanted.language, wanted.base)
+
+
+def _api(wanted: Wanted, _face: Face) -> dict[str, Any]:
+    return openapi.document(wanted.state.city, wanted.catalogue, wanted.base, wanted.language)
+
+
+KINDS: dict[str, Kind] = {
+    "landing": Kind("landing.html", (JSON,), "/", _landing),
+    "conformance": Kind("conformance.html", (JSON,), "/conformance", _conformance),
+    "api": Kind("api.html", (complete.OPENAPI_TYPE, JSON), "/api", _api),
+    "collections": Kind("collections.html", (JSON,), "/collections", _collections, counts=True),
+    "collection": Kind("collection.html", (JSON,), "/collections/{layer}", _collection, counts=True),
+    "schema": Kind("fields.html", (SCHEMA, JSON), "/collections/{layer}/schema", _schema),
+    "queryables": Kind("fields.html", (SCHEMA, JSON), "/collections/{layer}/queryables", _queryables),
+}
+
+
+class Faces:
+    """The Face of the catalogue in use; made anew, in the thread that asks, when the catalogue changes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._face: tuple[str, Face] | None = None
+
+    def of(self, wanted: Wanted) -> Face:
+        with self._lock:
+            if self._face is None or self._face[0] != wanted.catalogue.fingerprint:
+                self._face = (wanted.catalogue.fingerprint, Face(wanted.state.city, wanted.catalogue))
+            return self._face[1]
+
+
+class Ogc:
+    """What these routes keep in one process (``app.state.ogc``)."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.statistics = Statistics(state)
+        self.documents = Documents()
+        self.faces = Faces()
+
+    async def document(self, name: str, base: str, language: str, output: str, layer: str = "") -> Document:
+        """A document from the cache, or made now."""
+        kind = KINDS[name]
+        stats = await self.statistics.get() if kind.counts else Stats()
+        wanted = Wanted(self.state, self.state.catalogue, stats, base, language, layer)
+        key = (name, layer, output, language, base, wanted.catalogue.fingerprint, stats.version)
+        return await self.documents.get(key, partial(self._make, kind, wanted, output))
+
+    def _make(self, kind: Kind, wanted: Wanted, output: str) -> Document:
+        content = kind.make(wanted, self.faces.of(wanted))
+        if output == "json":
+            return Document.of(orjson.dumps(content), kind.media_types[0], wanted.language)
+        page = html.render(
+            kind.template,
+            content,
+            base=wanted.base,
+            path=kind.path.format(layer=wanted.layer),
+            language=wanted.language,
+            city=wanted.state.city,
+            layer=wanted.layer or None,
+        )
+        return Document.of(page.encode(), HTML, wanted.language)
+
+    async def warm(self) -> None:
+        """Import pygeoapi and make what QGIS asks for first, before anyone waits for it."""
+        state = self.state
+        base = state.settings.public_url.rstrip("/") or f"http://{state.settings.host}:{state.settings.port}"
+        for name in ("landing", "api", "collections"):
+            await self.document(name, base, state.city.languages[0], "json")
+
+
+def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
+    kind = KINDS[name]
+    formats = {"json": kind.media_types, "html": ("text/html",)}
+
+    async def endpoint(request: Request) -> Response:
+        known_parameters(request, COMMON)
+        state = state_of(request)
+        layer = request.path_params.get("layer", "")
+        if layer:
+            state.layer(layer)  # unknown and hidden ones are absent alike
+        output = choose_format(request, formats)
+        language = choose_language(request, state.city.languages)
+        ogc: Ogc = request.app.state.ogc
+        document = await ogc.document(name, state.base_url(request), language, output, layer)
+        return document.respond(request)
+
+    endpoint.__name__ = name
+    endpoint.__doc__ = f"The {name} document."
+    return endpoint
+
+
+async def style_sheet(request: Request) -> Response:
+    """The style sheet of the HTML pages."""
+    known_parameters(request, ())
+    body = await asyncio.to_thread(html.STYLE_SHEET.read_bytes)
+    headers = {"ETag": etag_of(body), "Cache-Control": "public, max-age=3600"}
+    if has_current(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="text/css", headers=headers)
+
+
+ROUTES = [
+    *(Route(kind.path, _endpoint(name), name=name) for name, kind in KINDS.items()),
+    Route("/static/face.css", style_sheet),
+]

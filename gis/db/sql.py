@@ -41,12 +41,6 @@ def function(name: str, *arguments: Composable, schema: str = OWN) -> Composed:
     return sql.SQL("{}({})").format(Identifier(schema, name), sql.SQL(", ").join(arguments))
 
 
-def search_vector(layer: Layer) -> Composed:
-    """What ``q=`` searches: the expression of the layer's GIN index, which queries must repeat exactly."""
-    texts = [sql.SQL("{}::text").format(column(name)) for name in layer.definition.search]
-    return sql.SQL("to_tsvector('simple', {})").format(function("search_text", *texts))
-
-
 def static(name: str) -> str:
     """Text of a file in ``gis/db/sql/``."""
     return (FOLDER / name).read_text(encoding="utf-8")

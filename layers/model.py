@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,47}\Z")
+#: ``__`` is left to the names that are made of them (indexes, copies of tables).
+IDENTIFIER = re.compile(r"(?=.{1,48}\Z)[a-z](?:_?[a-z0-9])*\Z")
 
 #: Columns that every layer has beside its own fields; a layer's YAML may not define them again.
 SYSTEM_FIELDS = ("fid", "asset_id", "owner", "status", "version", "updated_at")
@@ -20,7 +21,10 @@ SYSTEM_FIELDS = ("fid", "asset_id", "owner", "status", "version", "updated_at")
 
 def _identifier(value: str) -> str:
     if not IDENTIFIER.match(value):
-        raise ValueError(f"{value!r} is not a lower-case identifier of at most 48 characters")
+        raise ValueError(
+            f"{value[:60]!r} is not an identifier: a to z first, then a to z, 0 to 9 and single _, "
+            "at most 48 characters"
+        )
     return value
 
 

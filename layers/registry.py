@@ -188,6 +188,8 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
             raise CatalogueError(f"{path.name}: layers need a sector block in the same file")
         for layer_id, definition in content.layers.items():
             where = f"{path.name}: layers.{layer_id}"
+            if layer_id.endswith("_fid_seq"):
+                raise CatalogueError(f"{where}: the name is kept for a sequence")
             if layer_id in layers:
                 raise CatalogueError(f"{where} is defined twice")
             if known_agencies is not None and definition.owner not in known_agencies:

@@ -123,8 +123,13 @@ def _clashing_names(fields: tuple[FieldDef, ...]) -> Iterator[str]:
 def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -> Iterator[str]:
     style, tiles = definition.style, definition.tiles
     for n, key in enumerate(definition.keys):
-        if not key or len(set(key)) != len(key):
-            yield f"keys.{n}: name at least one field, and each once"
+        if not key or len(set(key)) != len(key) or set(key) & {"fid", "asset_id"}:
+            yield f"keys.{n}: name at least one field, each once, and neither fid nor asset_id"
+        elif key in definition.keys[:n]:
+            yield f"keys.{n}: is there twice"
+    for name in definition.search:
+        if name in by_name and by_name[name].type not in ("string", "integer"):
+            yield f"search: {name} is neither a string nor an integer"
     if not 1 <= len(definition.temporal) <= 2:
         yield "temporal: name one field, or two (start and end)"
     for name in definition.temporal:

@@ -1,0 +1,216 @@
+"""From a layer's definition to its table, indexes, triggers and grants.
+
+For build-and-swap (fill a copy, then put it in the table's place within one transaction)::
+
+    name = build_name(layer)
+    create_table(layer, city, name)                       # bare: columns, defaults, NOT NULL
+    ... COPY ...
+    constraint_statements(layer, city, name) + index_statements(layer, name) + swap_statements(layer, name)
+
+Afterwards the table is the same as one from ``create_table(layer, city, indexes=True)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+
+from gis.city import City
+from gis.db.constraints import Storage, constraints, object_name
+from gis.db.sql import LAYERS, OWN, READER, column, columns
+from layers.model import FieldDef
+from layers.registry import Layer
+
+SQL_TYPES = {
+    "string": "text",
+    "integer": "bigint",
+    "number": "double precision",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp with time zone",
+}
+
+#: Columns that every table has beside the layer's fields.
+GEOMETRY, LOAD = "geom", "load_id"
+
+_REQUIRED = {"fid", "asset_id", "owner", "version", "updated_at"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it must be. ``default`` is an SQL expression."""
+
+    name: str
+    type: str
+    required: bool = False
+    default: Composed | None = None
+
+    def clause(self) -> Composed:
+        """As CREATE TABLE wants it."""
+        text = SQL("{} {}").format(Identifier(self.name), SQL(self.type))
+        if self.default is not None:
+            text += SQL(" DEFAULT ") + self.default
+        return text + SQL(" NOT NULL") if self.required else text
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index: its name is that of the table and ``suffix``."""
+
+    suffix: tuple[str, ...]
+    #: ``{name}`` and ``{table}`` are filled in.
+    text: Composed
+    primary: bool = False
+
+    def name_on(self, table: str) -> str:
+        # "__" is in no layer's id, so that no two layers can want the same name.
+        return object_name(f"{table}_", "__".join(self.suffix))
+
+    def statement(self, table: str) -> Composed:
+        name, on = Identifier(self.name_on(table)), Identifier(LAYERS, table)
+        if self.primary:
+            return SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY (fid)").format(on, name)
+        unique = SQL("UNIQUE ") if self.suffix[-1] == "key" else SQL("")
+        return SQL("CREATE {}INDEX {} ON {} ").format(unique, name, on) + self.text
+
+
+def build_name(layer: Layer, mark: str = "new") -> str:
+    """A name for a copy of the layer's table that no layer's own can be (they hold no ``__``)."""
+    return object_name(f"{layer.id}_", mark)
+
+
+def sequence(layer: Layer) -> Identifier:
+    """The sequence of fids: it stands alone, so that a swap of tables never gives a fid twice."""
+    return Identifier(LAYERS, f"{layer.id}_fid_seq")
+
+
+def table_columns(layer: Layer) -> tuple[Column, ...]:
+    """All columns, in the table's order."""
+    return (
+        *(_column(layer, f) for f in layer.fields),
+        Column(GEOMETRY, "public.geometry", required=True),
+        Column(LOAD, "bigint"),
+    )
+
+
+def _column(layer: Layer, f: FieldDef) -> Column:
+    required = f.required or f.name in _REQUIRED
+    return Column(f.name, SQL_TYPES[f.type], required, _default(layer, f))
+
+
+def _default(layer: Layer, f: FieldDef) -> Composed | None:
+    counter = Composed([Literal(sequence(layer).as_string(None)), SQL("::regclass")])
+    system: dict[str, Composed] = {
+        "fid": SQL("nextval({})").format(counter),
+        # Defaults are worked out in the order of the columns, so this is the fid of the same row.
+        "asset_id": SQL("{} || currval({})").format(Literal(f"{layer.id}-"), counter),
+        "owner": Composed([Literal(layer.definition.owner)]),
+        "version": Composed([SQL("1")]),
+        "updated_at": Composed([SQL("now()")]),
+    }
+    if f.name in system:
+        return system[f.name]
+    return None if f.default is None else Composed([Literal(f.default)])
+
+
+def create_table(
+    layer: Layer, city: City, name: str | None = None, *, indexes: bool = False
+) -> list[Composed]:
+    """The layer's table under ``name`` (default: its own).
+
+    With ``indexes`` it is complete: constraints, indexes, row count and grants. Without, it is as bare
+    as a bulk load wants it: columns, defaults and NOT NULL.
+    """
+    table = name or layer.id
+    clauses: list[Composable] = [c.clause() for c in table_columns(layer)]
+    if indexes:
+        clauses += [c.clause() for c in constraints(layer, Storage.of(city))]
+    body = SQL(",\n  ").join(clauses)
+    statements = [
+        SQL("CREATE SEQUENCE IF NOT EXISTS {} AS bigint").format(sequence(layer)),
+        SQL("CREATE TABLE {} (\n  {}\n)").format(Identifier(LAYERS, table), body),
+    ]
+    if indexes:
+        statements += index_statements(layer, table)
+        statements += [count_statement(table), *grant_statements(layer, table)]
+    return statements
+
+
+def constraint_statements(layer: Layer, city: City, table: str | None = None) -> list[Composed]:
+    """All CHECKs in one ALTER TABLE, so that the rows are read once."""
+    added = SQL(",\n  ").join(SQL("ADD ") + c.clause() for c in constraints(layer, Storage.of(city)))
+    return [SQL("ALTER TABLE {} {}").format(Identifier(LAYERS, table or layer.id), added)]
+
+
+def layer_indexes(layer: Layer) -> tuple[Index, ...]:
+    """Primary key, asset id, geometry, keys, search, and fields with ``index: true``."""
+    found = [
+        Index(("pkey",), Composed([]), primary=True),
+        Index(("asset_id", "key"), SQL("({})").format(column("asset_id"))),
+        Index(("geom", "idx"), SQL("USING gist ({})").format(column(GEOMETRY))),
+    ]
+    for key in layer.definition.keys:
+        # A row whose last key field is null is not keyed (see LayerDef.keys).
+        text = SQL("({}) NULLS NOT DISTINCT WHERE {} IS NOT NULL").format(columns(key), column(key[-1]))
+        found.append(Index((*key, "key"), text))
+    if layer.definition.search:
+        found.append(Index(("q", "idx"), SQL("USING gin (({}))").format(search_vector(layer))))
+    found += [Index((f.name, "idx"), SQL("({})").format(column(f.name))) for f in layer.fields if f.index]
+    return tuple(found)
+
+
+def search_vector(layer: Layer, of: str | None = None) -> Composed:
+    """What ``q`` searches; a query must use this very expression for the index to serve it."""
+    texts = SQL(", ").join(SQL("{}::text").format(column(n, of)) for n in layer.definition.search)
+    return SQL("to_tsvector('simple'::regconfig, {}(VARIADIC ARRAY[{}]))").format(
+        Identifier(OWN, "search_text"), texts
+    )
+
+
+def index_statements(layer: Layer, table: str | None = None) -> list[Composed]:
+    """All indexes; their names are those of ``table``."""
+    return [index.statement(table or layer.id) for index in layer_indexes(layer)]
+
+
+def count_statement(table: str) -> Composed:
+    """Keeps the exact row count of the table from now on, its present rows included."""
+    on = Literal(Identifier(LAYERS, table).as_string(None))
+    return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, "attach_row_count"), on)
+
+
+def granted_columns(layer: Layer) -> tuple[str, ...]:
+    """What the reader may see: public fields and geometry of a public layer, nothing of another."""
+    return (*(f.name for f in layer.public_fields), GEOMETRY) if layer.is_public else ()
+
+
+def grant_statements(layer: Layer, table: str | None = None) -> list[Composed]:
+    """The reader's rights on the table, and no others of it."""
+    on, reader = Identifier(LAYERS, table or layer.id), Identifier(READER)
+    # Taking all rights on a table takes those on its columns too.
+    statements = [SQL("REVOKE ALL ON {} FROM {}").format(on, reader)]
+    granted = granted_columns(layer)
+    if granted:
+        statements.append(SQL("GRANT SELECT ({}) ON {} TO {}").format(columns(granted), on, reader))
+    return statements
+
+
+def swap_statements(layer: Layer, built: str) -> list[Composed]:
+    """Put the filled, indexed copy ``built`` in the place of the layer's table; the old one is dropped.
+
+    To be run in one transaction; from the first statement on, readers of the layer wait for its end.
+    """
+    statements = [
+        SQL("DROP TABLE IF EXISTS {}").format(Identifier(LAYERS, layer.id)),
+        SQL("ALTER TABLE {} RENAME TO {}").format(Identifier(LAYERS, built), Identifier(layer.id)),
+    ]
+    for index in layer_indexes(layer):
+        old, new = Identifier(LAYERS, index.name_on(built)), Identifier(index.name_on(layer.id))
+        statements.append(SQL("ALTER INDEX {} RENAME TO {}").format(old, new))
+    return [*statements, count_statement(layer.id), *grant_statements(layer)]
+
+
+def script(statements: Sequence[Composed]) -> Composed:
+    """Several statements as one text (no parameters), sent in one go."""
+    return SQL(";\n").join(statements)

@@ -1,0 +1,111 @@
+"""Answers a request for one feature; its ETag is known from its version, before its bytes are made."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from starlette.responses import Response
+
+from gis.api.features import links
+from gis.api.features.formats import geojson
+from gis.api.features.page import Asked
+from gis.api.features.params import FORMATS, View
+from gis.api.features.query import one_feature, one_record, version_of
+from gis.api.headers import DOCUMENT_CSP
+from gis.api.negotiate import has_current
+from gis.errors import NotFoundError
+
+#: Formats of one feature.
+OUTPUTS: Final = ("json", "jsonfg", "html")
+
+
+async def respond(asked: Asked, view: View, fid: int) -> Response:
+    """The feature, or 304. Raises NotFoundError."""
+    headers = {
+        "Content-Type": FORMATS[asked.output][0],
+        "Content-Crs": f"<{view.crs.uri}>",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Accept-Language",
+    }
+    if asked.output == "html":
+        headers["Content-Security-Policy"] = DOCUMENT_CSP
+    async with asked.state.pool.connection() as connection:
+        if "if-none-match" in asked.request.headers:
+            version = await _version(connection, asked, fid)
+            etag = entity_tag(asked, view, fid, version)
+            if has_current(asked.request, etag):
+                return Response(status_code=304, headers={**headers, "ETag": etag})
+        row = await _read(connection, asked, view, fid)
+    if row is None:
+        raise NotFoundError("there is no such feature")
+    headers["ETag"] = entity_tag(asked, view, fid, row[-1])
+    return Response(await _body(asked, view, fid, row), headers=headers)
+
+
+def entity_tag(asked: Asked, view: View, fid: int, version: int) -> str:
+    """Strong: the version tells the content, the digest all else that the bytes depend on."""
+    parts = (
+        asked.output,
+        asked.language,
+        asked.collection,
+        view.crs.uri,
+        str(view.geometry),
+        *sorted(f"{name}={value}" for name, value in asked.given.items()),
+        asked.state.catalogue.fingerprint,
+    )
+    form = hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
+    return f'"{fid}.{version}.{form}"'
+
+
+async def _version(connection: AsyncConnection[Any], asked: Asked, fid: int) -> int:
+    statement = version_of(asked.layer, fid)
+    cursor = await connection.execute(statement.text, statement.values)
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("there is no such feature")
+    return int(row[0])
+
+
+async def _read(
+    connection: AsyncConnection[Any], asked: Asked, view: View, fid: int
+) -> tuple[Any, ...] | None:
+    """What the format needs, and the version last."""
+    if asked.output == "html":
+        statement = one_record(asked.layer, view, asked.storage, fid)
+    else:
+        feature = (
+            geojson.geojson_feature(view, asked.storage)
+            if asked.output == "json"
+            else geojson.jsonfg_feature(asked.layer, view, asked.storage)
+        )
+        statement = one_feature(asked.layer, feature, fid)
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(statement.text, statement.values)
+        return await cursor.fetchone()
+
+
+async def _body(asked: Asked, view: View, fid: int, row: tuple[Any, ...]) -> bytes:
+    here = f"{asked.collection}/items/{fid}"
+    own = links.document_links(here, asked.given, asked.output, asked.language, OUTPUTS, asked.collection)
+    if asked.output == "html":
+        from gis.api.features.formats import page as pages
+
+        base = asked.state.base_url(asked.request)
+        return await asyncio.to_thread(
+            pages.render_item,
+            asked.layer,
+            asked.state.city,
+            asked.language,
+            base,
+            view.fields,
+            row[:-1],
+            {"links": own},
+        )
+    extra: dict[str, Any] = {"links": own}
+    if asked.output == "jsonfg":
+        extra = {**geojson.jsonfg_head(asked.layer, view), **extra}
+        del extra["featureType"]  # each feature has it already
+    return geojson.feature(row[0], extra)

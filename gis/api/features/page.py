@@ -1,0 +1,206 @@
+"""Answers an items request: rows or text from the database, then bytes, links and headers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import AsyncConnection, sql
+from psycopg.errors import InternalError_
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gis.api.features import links
+from gis.api.features.count import count, known_count
+from gis.api.features.filters.reader import invalid
+from gis.api.features.formats import csvtext, files, geojson
+from gis.api.features.paging import Count, Cursor, make_token
+from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
+from gis.api.features.query import record_page, text_page
+from gis.api.headers import DOCUMENT_CSP
+from gis.api.negotiate import etag_of, has_current
+from gis.api.state import State
+from layers.model import FieldDef
+from layers.registry import Layer
+
+#: Files are made by as many threads of a process at a time.
+_WRITERS: Final = asyncio.Semaphore(2)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The request, and what was chosen for it."""
+
+    request: Request
+    state: State
+    layer: Layer
+    given: Mapping[str, str]
+    output: str
+    language: str
+
+    @property
+    def storage(self) -> int:
+        return self.state.city.crs.storage
+
+    @property
+    def collection(self) -> str:
+        return f"{self.state.base_url(self.request)}/collections/{self.layer.id}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A page as it came from the database. ``text`` or ``records`` holds the features."""
+
+    returned: int
+    more: bool
+    last: int | None
+    keys: tuple[str | None, ...]
+    total: int | None
+    text: bytes | None = None
+    records: Sequence[Sequence[Any]] = ()
+
+
+async def respond(asked: Asked, query: ItemsQuery) -> Response:
+    """The page in the format asked for."""
+    async with asked.state.pool.connection() as connection:
+        try:
+            rows = await _read(connection, asked, query)
+            matched = known_count(query, rows.returned, rows.more, rows.total)
+            if matched is None and asked.output in ("json", "jsonfg", "html"):
+                at_least = (query.after.position if query.after else query.offset) + rows.returned + rows.more
+                matched = await count(connection, asked.layer, query, asked.storage, at_least)
+        except InternalError_:
+            # GEOS: not every relation is defined for collections of unlike geometries
+            if query.filter is None:
+                raise
+            raise invalid("the filter compares geometries that cannot be compared") from None
+    further = _next(asked, query, rows, matched)
+    headers = _headers(asked, query, rows, matched, further)
+    body = await _body(asked, query, rows, matched, further)
+    if asked.output != "gpkg":  # a GeoPackage holds the time at which it was made
+        headers["ETag"] = etag_of(body)
+        if has_current(asked.request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers)
+
+
+async def _read(connection: AsyncConnection[Any], asked: Asked, query: ItemsQuery) -> Rows:
+    layer, storage = asked.layer, asked.storage
+    async with connection.cursor(binary=True) as cursor:
+        if asked.output in ("json", "jsonfg"):
+            needed: tuple[FieldDef, ...] = query.view.fields
+            if asked.output == "json":
+                feature = geojson.geojson_feature(query.view, storage)
+            else:
+                feature = geojson.jsonfg_feature(layer, query.view, storage)
+                needed = (*needed, *geojson.temporal_fields(layer))
+            statement = text_page(layer, query, storage, feature, needed)
+            await cursor.execute(statement.text, statement.values)
+            row = await cursor.fetchone()
+            assert row is not None
+            text, returned, more, last, *keys, total = row
+            return Rows(returned, bool(more), last, tuple(keys), total, text=text)
+        statement = record_page(layer, query, storage, _shape(asked, query))
+        await cursor.execute(statement.text, statement.values)
+        records = await cursor.fetchall()
+    width = len(query.sort) + 3  # fid, sort keys, ok, total
+    kept = [r for r in records if r[-2]]
+    tail = kept[-1][-width:] if kept else None
+    total = records[0][-1] if records else None
+    if total is None and not query.selects and not query.offset and not query.after:
+        total = 0
+    return Rows(
+        returned=len(kept),
+        more=len(kept) < len(records),
+        last=tail[0] if tail else None,
+        keys=tuple(tail[1:-2]) if tail else (),
+        total=total,
+        records=kept,
+    )
+
+
+def _shape(asked: Asked, query: ItemsQuery) -> sql.Composable | None:
+    """SQL of the geometry's columns for formats that are made from rows."""
+    match asked.output:
+        case "csv":
+            columns = csvtext.geometry_columns(asked.layer, query.view, asked.storage)
+            return sql.SQL(", ").join(c for _, c in columns) if columns else None
+        case "fgb" | "gpkg":
+            return files.geometry_column(query.view, asked.storage)
+    return None
+
+
+def _next(asked: Asked, query: ItemsQuery, rows: Rows, matched: Count | None) -> links.Link | None:
+    if not rows.more or rows.last is None:
+        return None
+    here, given = f"{asked.collection}/items", asked.given
+    position = (query.after.position if query.after else query.offset) + rows.returned
+    carried = None if rows.total is not None else matched
+    token = make_token(Cursor(rows.last, rows.keys, position, carried), sort_signature(query.sort))
+    if token is not None:
+        href = links.address(here, given, after=token, offset=None)
+    else:
+        href = links.address(here, given, after=None, offset=str(position))
+    return links.next_link(href, asked.output, asked.language)
+
+
+def _headers(
+    asked: Asked, query: ItemsQuery, rows: Rows, matched: Count | None, further: links.Link | None
+) -> dict[str, str]:
+    headers = {
+        "Content-Type": FORMATS[asked.output][0],
+        "Content-Crs": f"<{query.view.crs.uri}>",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Accept-Language",
+        "OGC-NumberReturned": str(rows.returned),
+    }
+    if matched is not None and not matched.estimated:
+        headers["OGC-NumberMatched"] = str(matched.value)
+    if further is not None:
+        headers["Link"] = links.header([further])
+    if asked.output in ("csv", "fgb", "gpkg"):
+        headers["Content-Disposition"] = f'attachment; filename="{asked.layer.id}.{asked.output}"'
+    if asked.output == "html":
+        headers["Content-Security-Policy"] = DOCUMENT_CSP
+    return headers
+
+
+async def _body(
+    asked: Asked, query: ItemsQuery, rows: Rows, matched: Count | None, further: links.Link | None
+) -> bytes:
+    layer, view = asked.layer, query.view
+    if asked.output == "csv":
+        columns = csvtext.geometry_columns(layer, view, asked.storage)
+        names = [*(f.name for f in view.fields), *(name for name, _ in columns)]
+        kinds = [f.type for f in view.fields]
+        table = [r[: len(names)] for r in rows.records]
+        return await asyncio.to_thread(csvtext.write, names, table, kinds)
+    if asked.output in ("fgb", "gpkg"):
+        table = [r[: len(view.fields) + 1] for r in rows.records]
+        async with _WRITERS:
+            return await asyncio.to_thread(files.write, asked.output, layer, view, view.fields, table)
+    tail = _tail(asked, rows, matched, further)
+    if asked.output == "html":
+        from gis.api.features.formats import page as pages
+
+        base = asked.state.base_url(asked.request)
+        return await asyncio.to_thread(
+            pages.render_items, layer, asked.state.city, asked.language, base, view.fields, rows.records, tail
+        )
+    head = geojson.jsonfg_head(layer, view) if asked.output == "jsonfg" else {}
+    return geojson.collection(rows.text, head, tail)
+
+
+def _tail(asked: Asked, rows: Rows, matched: Count | None, further: links.Link | None) -> dict[str, Any]:
+    """Counts and links. No timeStamp: it would change the bytes, and so the ETag, of equal pages."""
+    tail: dict[str, Any] = {"numberReturned": rows.returned}
+    if matched is not None:
+        tail = {"numberMatched": matched.value, **tail}
+        if matched.estimated:
+            tail["numberMatchedEstimated"] = True
+    here = f"{asked.collection}/items"
+    own = links.document_links(here, asked.given, asked.output, asked.language, FORMATS, asked.collection)
+    tail["links"] = [*own, *([further] if further else [])]
+    return tail

@@ -1,0 +1,62 @@
+"""The routes of items and of one item."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gis.api.features import item, page
+from gis.api.features.leaving import while_connected
+from gis.api.features.params import FORMATS, ITEMS, ONE_ITEM, property_parameters, read_items, read_view
+from gis.api.features.values import INT8_MAX, text_value
+from gis.api.negotiate import choose_format, choose_language, known_parameters
+from gis.api.state import state_of
+from gis.errors import NotFoundError
+
+#: Reading only. QGIS takes a collection for editable when POST is among these.
+ALLOW = {"Allow": "GET, HEAD, OPTIONS"}
+_METHODS = ["GET", "HEAD", "OPTIONS"]
+
+
+async def items(request: Request) -> Response:
+    """A page of features."""
+    state = state_of(request)
+    layer = state.layer(request.path_params["collection"])
+    if request.method == "OPTIONS":
+        return Response(headers=ALLOW)
+    given = known_parameters(request, (*ITEMS, *(f.name for f in property_parameters(layer))))
+    output = choose_format(request, FORMATS)
+    language = choose_language(request, state.city.languages)
+    query = read_items(given, layer, state.city, output)
+    asked = page.Asked(request, state, layer, given, output, language)
+    return await while_connected(request, page.respond(asked, query))
+
+
+async def one(request: Request) -> Response:
+    """One feature."""
+    state = state_of(request)
+    layer = state.layer(request.path_params["collection"])
+    if request.method == "OPTIONS":
+        return Response(headers=ALLOW)
+    given = known_parameters(request, ONE_ITEM)
+    for name, value in given.items():
+        text_value(value, name)
+    output = choose_format(request, {name: FORMATS[name] for name in item.OUTPUTS})
+    language = choose_language(request, state.city.languages)
+    view = read_view(given, layer, state.city)
+    asked = page.Asked(request, state, layer, given, output, language)
+    return await while_connected(request, item.respond(asked, view, _fid(request.path_params["fid"])))
+
+
+def _fid(text: str) -> int:
+    """What cannot be an id of ours names no feature."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= INT8_MAX):
+        raise NotFoundError("there is no such feature")
+    return int(text)
+
+
+ROUTES = [
+    Route("/collections/{collection}/items", items, methods=_METHODS, name="items"),
+    Route("/collections/{collection}/items/{fid}", one, methods=_METHODS, name="item"),
+]

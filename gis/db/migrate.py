@@ -11,17 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import psycopg
 from psycopg import Connection, sql
 
 from gis import crs
 from gis.city import City
+from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
-from gis.db.sql import FOLDER, OWN, static
+from gis.db.sheet_layers import fill_sheet_layers
+from gis.db.sql import APP, FOLDER, OWN, static
 from gis.db.state import one, set_state, state
 from gis.errors import DatabaseError
 from layers.registry import Catalogue
@@ -67,10 +68,8 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         fresh = ensure_roles(connection) or fresh
         write_crs_rows(connection)
         harden(connection, again=fresh)
-        if find_spec("gis.db.apply"):
-            from gis.db.apply import apply_catalogue
-
-            apply_catalogue(connection, catalogue, city)
+        apply_catalogue(connection, catalogue, city)
+        fill_sheet_layers(connection, city, catalogue)
         connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))
 
 
@@ -182,7 +181,19 @@ def harden(connection: Connection, *, again: bool) -> None:
     with connection.transaction():
         for text in texts:
             connection.execute(text.encode())
+        _close_database(connection)
+        set_state(connection, "grants", fingerprint)
+
+
+def _close_database(connection: Connection) -> None:
+    """Nobody but owner and serving role may connect, or make temporary tables; only its owner can say so."""
+    owned = one(
+        connection,
+        "SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = current_database()",
+    )
+    if owned:
         database = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO bandoso_app").format(database))
-        set_state(connection, "grants", fingerprint)
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(APP))
+        )

@@ -41,11 +41,13 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     database is too busy: answer 503. Close the pool at the end.
     """
 
+    storage = settings.load_city().crs.storage
+
     async def configure(connection: AsyncConnection) -> None:
         connection.prepare_threshold = PREPARE_THRESHOLD
         connection.prepared_max = PREPARED_MAX
         await connection.execute(_session(settings.statement_timeout_ms))
-        await connection.execute(_WARM_UP, prepare=False)
+        await connection.execute(_WARM_UP, (storage,) * 5, prepare=False)
 
     pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
         conninfo(db.app_dsn, "bandoso serve"),
@@ -123,16 +125,22 @@ def _session(statement_timeout_ms: int) -> sql.Composed:
         "application_name": "bandoso serve",
     }
     return sql.SQL("; ").join(
-        sql.SQL("SET {} TO {}").format(sql.Identifier(name), sql.Literal(value))
+        # set_config reads lists as they are written; SET ... TO 'public, pg_temp' would be one name
+        sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
         for name, value in values.items()
     )
 
 
-#: Loads PostGIS, PROJ and its database, GEOS and the MVT writer into the session.
+#: Loads PostGIS, PROJ's database, GEOS and the MVT writer into the session, and the transforms that
+#: requests use: each pair of CRSs costs some 10 ms the first time.
 _WARM_UP = """
-SELECT ST_AsText(ST_Transform(ST_SetSRID(ST_MakePoint(106.7, 10.77), 4326), srid)),
-       ST_Transform(ST_Transform(ST_SetSRID(ST_MakePoint(106.7, 10.77), 4326), 3857), srid),
-       ST_IsValid(ST_Buffer(ST_MakePoint(0, 0), 1, 2)),
-       ST_AsMVTGeom(ST_MakeEnvelope(0, 0, 10, 10), ST_MakeEnvelope(0, 0, 4096, 4096)::box2d)
-FROM spatial_ref_sys WHERE auth_name = 'BANDOSO' ORDER BY srid LIMIT 3
+WITH here AS (SELECT ST_Transform(ST_SetSRID(ST_MakePoint(106.7, 10.77), 4326), %s) AS stored)
+SELECT ST_AsGeoJSON(ST_Transform(stored, 4326)),
+       ST_Transform(ST_Transform(stored, 3857), %s),
+       ST_Transform(ST_Transform(stored, 4326), 3857),
+       ST_Transform(ST_TileEnvelope(14, 13047, 7700), %s),
+       ST_Transform(ST_Transform(ST_SetSRID(ST_MakePoint(106.7, 10.77), 4326), 3857), 4326),
+       ST_IsValid(ST_Buffer(ST_SetSRID(stored, %s), 1, 2)),
+       ST_AsMVTGeom(ST_MakeEnvelope(0, 0, 10, 10, %s), ST_MakeEnvelope(0, 0, 4096, 4096)::box2d)
+FROM here
 """

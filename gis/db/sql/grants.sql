@@ -8,6 +8,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso FROM PUBLIC, bandoso_reader;
 
 GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader;
 GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader;
+-- Server processes ask which definitions are applied.
+GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION
     bandoso.fold(text), bandoso.search_text(text[]), bandoso.row_count(text), bandoso.last_change(text)
     TO bandoso_reader;

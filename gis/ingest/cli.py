@@ -1,0 +1,108 @@
+"""``bandoso load``: take in a delivery."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from gis.cli_common import Output, common_options, progress
+from gis.encodings import ENCODINGS
+from gis.settings import Settings
+
+
+def _epsg(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(?:EPSG:)?(\d{4,6})", value.strip(), re.IGNORECASE)
+    if not match:
+        raise click.BadParameter("must be like EPSG:9210")
+    return int(match.group(1))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bandoso load wards.gpkg --layer admin_ward --mode replace
+  bandoso load pipes.shp --layer water_pipe --crs EPSG:5899 --encoding tcvn3 --owner sawaco
+  bandoso load district1.osm --layer base_building --mapping config/mappings/osm_building.yml
+  bandoso load parcels.zip --layer cadastre_parcel --dry-run
+"""
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--layer", required=True, metavar="ID", help="Layer that takes the features.")
+@click.option("--crs", metavar="EPSG:n", callback=_epsg, help="CRS of the coordinates, when the file does not say.")
+@click.option(
+    "--encoding", type=click.Choice(["auto", *ENCODINGS]), default="auto", help="Encoding of the text."
+)
+@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE.yml", help="Which column fills which field.")
+@click.option(
+    "--mode",
+    type=click.Choice(["append", "upsert", "replace"]),
+    default="append",
+    show_default=True,
+    help="Add rows; add and update by asset_id; or replace the whole layer.",
+)
+@click.option("--source-layer", metavar="NAME", help="Layer of the file, when it has several.")
+@click.option("--owner", metavar="ID", help="Agency that owns the features, when not the layer's.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
+@click.option("--allow-outside", is_flag=True, help="Take features outside the city's extent.")
+@click.option("--accept-invalid", is_flag=True, help="Take geometry that crosses itself, for the checks to find.")
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="List of rejected rows, .geojson or .csv [FILE.rejects.geojson].",
+)
+@common_options
+def load_command(
+    settings: Settings,
+    output: Output,
+    file: Path,
+    layer: str,
+    crs: int | None,
+    encoding: str,
+    mapping: Path | None,
+    mode: str,
+    source_layer: str | None,
+    owner: str | None,
+    dry_run: bool,
+    allow_outside: bool,
+    accept_invalid: bool,
+    rejects: Path | None,
+) -> None:
+    """Load FILE into a layer: GeoPackage, Shapefile, GeoJSON, FlatGeobuf, GeoParquet, FileGDB, MapInfo, KML,
+    CSV, OSM, DXF or DGN V7, or a zip with one of them.
+
+    Rows that cannot be taken are listed with their reasons in the rejects file; nothing is dropped or
+    repaired in silence. Ctrl-C leaves the layer as it was.
+    """
+    from gis.db.migrate import prepare
+    from gis.db.server import database
+    from gis.ingest.load import LoadRequest, load
+
+    city = settings.load_city()
+    catalogue = settings.load_catalogue(city)
+    request = LoadRequest(
+        file=file,
+        layer=layer,
+        crs=crs,
+        encoding=encoding,
+        mapping=mapping,
+        mode=mode,  # type: ignore[arg-type]
+        source_layer=source_layer,
+        dry_run=dry_run,
+        owner=owner,
+        allow_outside=allow_outside,
+        accept_invalid=accept_invalid,
+        rejects=rejects,
+    )
+    with progress(f"{file.name} -> {layer}") as bar:
+        if dry_run:
+            report = load(settings, None, city, catalogue, request, bar)
+        else:
+            with database(settings) as db:
+                prepare(db.owner_dsn, city, catalogue)
+                report = load(settings, db, city, catalogue, request, bar)
+    output.emit(report.as_dict(), report.as_text())

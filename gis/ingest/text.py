@@ -1,0 +1,135 @@
+"""Texts of a delivery as clean Unicode: decoded, NFC, trimmed; legacy Vietnamese encodings told apart."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gis import encodings
+from gis.errors import LoadRefused
+from gis.ingest.issues import Issues, shorten
+
+#: From this confidence on, text in a legacy encoding that was not declared refuses the file.
+SURE = 0.5
+_SURE_WORDS = 3
+
+
+@dataclass
+class TextCleaner:
+    """Cleans text columns. ``encoding``: "auto" or one of encodings.ENCODINGS, as the user said.
+
+    With "auto", texts are taken as the Unicode that GDAL gives, and watched for mojibake.
+    """
+
+    encoding: str
+    #: Bytes were not decoded by GDAL: one character a byte, whatever they look like.
+    bytewise: bool = False
+    detector: encodings.Detector = field(default_factory=encodings.Detector)
+    #: Values changed: reason -> count.
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def clean(self, name: str, texts: pa.Array, issues: Issues) -> pa.Array:
+        """``texts`` (string or binary array) as NFC, trimmed, empty as null; bad ones noted in issues."""
+        texts = self._decoded(name, texts, issues)
+        if not len(texts) or texts.null_count == len(texts):
+            return texts
+        if not pc.all(pc.string_is_ascii(texts)).as_py():
+            texts = self._normalised(texts)
+        trimmed = pc.utf8_trim_whitespace(texts)
+        bad = pc.match_substring_regex(trimmed, "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+        if pc.any(bad).as_py():
+            issues.reject(
+                _mask(bad), "control-character", name, lambda i: f"{name} holds a control character"
+            )
+        return pc.if_else(pc.equal(pc.utf8_length(trimmed), 0), pa.scalar(None, pa.string()), trimmed)
+
+    def _normalised(self, texts: pa.Array) -> pa.Array:
+        if self.encoding == "auto":
+            self.detector.add(pc.unique(texts.drop_null()).to_pylist())
+        composed = pc.utf8_normalize(texts, form="NFC")
+        changed = pc.sum(pc.not_equal(composed, texts)).as_py() or 0
+        if changed:
+            self._note("text composed to NFC", changed)
+        return composed
+
+    def _decoded(self, name: str, texts: pa.Array, issues: Issues) -> pa.Array:
+        if self.encoding not in ("auto", "utf-8"):
+            return self._legacy(name, texts, issues)
+        if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
+            try:
+                texts.validate(full=True)
+                return texts.cast(pa.string())
+            except pa.ArrowInvalid:
+                pass
+        return self._strictly(name, texts, issues)
+
+    def _strictly(self, name: str, texts: pa.Array, issues: Issues) -> pa.Array:
+        """Value by value, for a column with bytes that are not UTF-8."""
+        raw = texts.view(pa.binary()) if pa.types.is_string(texts.type) else texts.cast(pa.binary())
+        values: list[str | None] = []
+        bad = np.zeros(len(texts), dtype=np.bool_)
+        for i, value in enumerate(raw.to_pylist()):
+            try:
+                values.append(None if value is None else value.decode())
+            except UnicodeDecodeError:
+                values.append(None)
+                bad[i] = True
+                self.detector.add([value.decode("latin-1")])
+        issues.reject(bad, "bad-encoding", name, lambda i: f"{name} is not valid UTF-8")
+        return pa.array(values, pa.string())
+
+    def _legacy(self, name: str, texts: pa.Array, issues: Issues) -> pa.Array:
+        """Mojibake or bytes in the declared encoding, each distinct value decoded once."""
+        texts = texts.view(pa.binary()) if pa.types.is_string(texts.type) else texts.cast(pa.binary())
+        encoded = texts.dictionary_encode()
+        decoded: list[str | None] = []
+        kept = np.zeros(len(encoded.dictionary), dtype=np.bool_)
+        bad = np.zeros(len(encoded.dictionary), dtype=np.bool_)
+        for i, value in enumerate(encoded.dictionary.to_pylist()):
+            try:
+                text = value.decode("latin-1" if self.bytewise else "utf-8")
+                result = encodings.decode_text(text, self.encoding)
+                kept[i] = result is None
+                decoded.append(unicodedata.normalize("NFC", text) if result is None else result)
+            except UnicodeDecodeError:
+                decoded.append(None)
+                bad[i] = True
+        indices = encoded.indices
+        if kept.any():
+            self._note(f"text left as it was: not in {self.encoding}", _hits(kept, indices))
+        if bad.any():
+            rows = _mask(pc.take(pa.array(bad), indices))
+            issues.reject(rows, "bad-encoding", name, lambda i: f"{name} is not valid {self.encoding}")
+        return pc.take(pa.array(decoded, pa.string()), indices)
+
+    def _note(self, what: str, count: int) -> None:
+        self.notes[what] = self.notes.get(what, 0) + count
+
+    def verdict(self) -> encodings.Detection:
+        """What the text seen so far seems to be."""
+        return self.detector.result()
+
+    def refuse_if_sure(self) -> None:
+        """Raises LoadRefused when undeclared text is in a legacy encoding beyond reasonable doubt."""
+        found = self.verdict()
+        if found.encoding and found.words >= _SURE_WORDS and found.confidence >= SURE:
+            assert found.example is not None
+            shown, meant = (shorten(t) for t in found.example)
+            raise LoadRefused(
+                f"the text is not Unicode but {found.encoding.upper()} "
+                f"({found.confidence:.0%} sure from {found.words} words; {shown!r} reads {meant!r})",
+                code="legacy-encoding",
+                hint=f"load it with --encoding {found.encoding}, or --encoding utf-8 to take it as it is",
+            )
+
+
+def _hits(flags: np.ndarray, indices: pa.Array) -> int:
+    return int(pc.sum(pc.take(pa.array(flags), indices)).as_py() or 0)
+
+
+def _mask(flags: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(flags, False).to_numpy(zero_copy_only=False), dtype=np.bool_)

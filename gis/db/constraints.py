@@ -132,8 +132,8 @@ def _finite(layer: Layer) -> str:
     if layer.dimension == -1:
         measures += ["public.ST_ZMax(geom)", "-public.ST_ZMin(geom)"]
     if layer.definition.geometry in ("MultiPoint", "Geometry"):  # a multipoint has no length of its own
-        points = "public.ST_Points(geom)"  # ST_MakeLine of one argument is an aggregate
-        measures.append(f"public.ST_3DLength(public.ST_MakeLine({points}, {points}))")
+        # not ST_MakeLine: of one argument it is an aggregate, of two it refuses multipoints
+        measures.append("public.ST_3DLength(public.ST_LineFromMultiPoint(public.ST_Points(geom)))")
     if layer.dimension == 0 and layer.definition.geometry == "Point":
         measures += ["public.ST_XMax(geom)", "public.ST_YMax(geom)"]
     return " AND ".join(f"coalesce({m}, 0) < 'Infinity'" for m in measures)

@@ -4,7 +4,7 @@ Coordinates are x = easting or longitude and y = northing or latitude everywhere
 CRS is written is the business of the API (CrsRef.swap). Codes are EPSG numbers; CRS84 has code 4326.
 """
 
-from gis.crs.box import densify, plane_bounds, transform_box
+from gis.crs.box import densify, densify_segments, plane_bounds, transform_box
 from gis.crs.definitions import (
     WEB_MERCATOR,
     WGS84,
@@ -38,6 +38,7 @@ __all__ = [
     "SpatialRefRow",
     "definition",
     "densify",
+    "densify_segments",
     "diagnose",
     "fingerprint",
     "gdal_user_crs",

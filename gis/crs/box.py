@@ -53,21 +53,43 @@ def transform_box(box: Box, src: int, dst: int, tolerance_m: float = 1e-4) -> Ba
 def densify(line: Floats, src: int, dst: int, tolerance_m: float | Floats = 1e-4) -> Floats:
     """The image of a polyline (n, 2), with vertices added until it is right within the tolerance.
 
-    ``tolerance_m`` is one figure or one for each segment. Every piece is compared with the curve at its
-    quarters; one that is off by more than half the tolerance is divided. A piece is smooth and short, so
-    its greatest distance from the chord is near the middle (h^2/8 |f''|; the cubic term shows at the
-    quarters), and the other half of the tolerance is the reserve. The given vertices are kept exactly.
+    ``tolerance_m`` is one figure or one for each segment. The given vertices are kept exactly.
     """
-    starts, steps = line[:-1], np.diff(line, axis=0)
+    _, points = densify_segments(line[:-1], line[1:], src, dst, tolerance_m, most=MAX_VERTICES)
+    last = np.column_stack(transform_xy(line[-1:, 0], line[-1:, 1], src, dst))
+    return np.vstack([points, last])
+
+
+def densify_segments(
+    starts: Floats,
+    ends: Floats,
+    src: int,
+    dst: int,
+    tolerance_m: float | Floats,
+    *,
+    most: int,
+    first: int = 8,
+) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The images of many segments: (segment of each point, points), each without its end point.
+
+    Every piece is compared with the curve at its quarters; one that is off by more than half the
+    tolerance is divided. A piece is smooth and short, so its greatest distance from the chord is near
+    the middle (h^2/8 |f''|; the cubic term shows at the quarters), and the other half of the tolerance
+    is the reserve. Equal segments give equal points, whatever else is in the call. ``first`` pieces are
+    made anyway; few will do for segments of some kilometres, where a curve has no inflection. Raises
+    LimitError when more than ``most`` pieces are looked at.
+    """
+    steps = ends - starts
     limits = np.broadcast_to(np.asarray(tolerance_m) / definition(dst).unit_m / 2, len(starts))
-    # A piece is (edge, start, span) in the edge's parameter; eight at first, to not miss an inflection.
-    edge, start = np.repeat(np.arange(len(starts)), 8), np.tile(np.arange(8) / 8, len(starts))
-    span = np.full(edge.size, 1 / 8)
-    done: list[tuple[npt.NDArray[np.intp], Floats]] = []
+    # A piece is (edge, start, span) in the edge's parameter.
+    first = 1 if src == dst else first
+    edge, start = np.repeat(np.arange(len(starts)), first), np.tile(np.arange(first) / first, len(starts))
+    span = np.full(edge.size, 1 / first)
+    done: list[tuple[npt.NDArray[np.intp], Floats, Floats, Floats]] = []
     total = 0
     while edge.size:
         total += edge.size
-        if total > MAX_VERTICES:
+        if total > most:
             raise LimitError("the box is too large for this tolerance")
         at = start[:, None] + span[:, None] * np.array([0.0, 0.25, 0.5, 0.75, 1.0])
         where = starts[edge][:, None, :] + steps[edge][:, None, :] * at[:, :, None]
@@ -77,18 +99,15 @@ def densify(line: Floats, src: int, dst: int, tolerance_m: float | Floats = 1e-4
         excess = _deviation(x, y) / limits[edge]
         # Rounding noise of the transform (nanometres) must not be chased.
         coarse = (excess > 1) & (span > 2.0**-30)
-        done.append((edge[~coarse], start[~coarse]))
+        done.append((edge[~coarse], start[~coarse], x[~coarse, 0], y[~coarse, 0]))
         pieces = np.clip(np.ceil(np.sqrt(excess[coarse])), 2, 64).astype(np.intp)
         part = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         span = np.repeat(span[coarse] / pieces, pieces)
         start = np.repeat(start[coarse], pieces) + part * span
         edge = np.repeat(edge[coarse], pieces)
-    edges, ts = np.concatenate([d[0] for d in done]), np.concatenate([d[1] for d in done])
+    edges, ts, xs, ys = (np.concatenate(column) for column in zip(*done, strict=True))
     order = np.lexsort((ts, edges))
-    points = starts[edges[order]] + steps[edges[order]] * ts[order][:, None]
-    points = np.vstack([points, line[-1:]])
-    x, y = transform_xy(points[:, 0], points[:, 1], src, dst)
-    return np.column_stack([x, y])
+    return edges[order], np.column_stack([xs[order], ys[order]])
 
 
 def _deviation(x: Floats, y: Floats) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -214,6 +215,7 @@ def _add[T](path: Path, kind: str, known: dict[str, T], more: Mapping[str, T]) -
         known[name] = value
 
 
+@lru_cache(maxsize=256)  # a server looks again and again; files rarely change
 def _parse(path: Path, raw: bytes) -> SectorFile:
     try:
         content = read_yaml(raw)
@@ -226,6 +228,7 @@ def _parse(path: Path, raw: bytes) -> SectorFile:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
+        place = "".join(c if c.isprintable() else "?" for c in place[:200])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         message = first["msg"].removeprefix("Value error, ")
         raise CatalogueError(f"{path.name}: {place}: {message}{more}") from error

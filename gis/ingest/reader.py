@@ -27,8 +27,19 @@ from gis.ingest.protocol import ReadRequest
 
 _PIPE_BYTES = 1 << 20
 _STDERR_TAIL = 4_000
-#: Started with -I: no environment, no working folder on the path.
-_START = "import sys; sys.path.insert(0, {root!r}); from gis.ingest.reader_child import main; main()"
+#: Started with -I: no environment, no working folder on the path. pyogrio would import pandas and geopandas
+#: if it could: a second and a half, and 80 MB.
+_START = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("pandas", "geopandas"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, {root!r})
+from gis.ingest.reader_child import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class Reader:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         root = str(Path(__file__).resolve().parents[2])
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-c", _START.format(root=root)],
+            [sys.executable, "-I", "-c", _START.format(root=root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -1,0 +1,214 @@
+"""How fast is ``bandoso load``? A million parcels from a GeoPackage, side by side with ogr2ogr.
+
+Both read the same file into the same cluster, in turns: bandoso into the checked layer with all its
+constraints and indexes, ogr2ogr by COPY into a plain table with a primary key and a spatial index. Prints
+seconds, their ratio (at most 1.0 is the goal) and the peak memory of our processes (PostgreSQL not counted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyogrio
+import shapely
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import psycopg  # noqa: E402
+
+from gis.crs.postgis import gdal_user_crs  # noqa: E402
+from gis.db.migrate import prepare  # noqa: E402
+from gis.db.server import database  # noqa: E402
+from gis.settings import Settings  # noqa: E402
+
+LAYER = "cadastre_parcel"
+BATCH = 50_000
+STREETS = ("Nguyễn Huệ", "Lê Lợi", "Đồng Khởi", "Trần Hưng Đạo", "Võ Văn Kiệt", "Mai Chí Thọ", "Lương Định Của")
+USES = ("ODT", "CLN", "ONT", "TMD", "DGT", "SKC", "TSC", "LUC")
+
+
+def parcels(count: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Deterministic parcels on a jittered grid around Thu Thiem: 4 to 8 corners, no two alike."""
+    side = int(np.ceil(np.sqrt(count)))
+    random = np.random.default_rng(seed)
+    for start in range(0, count, BATCH):
+        number = np.arange(start, min(start + BATCH, count))
+        x, y = 590_000 + (number % side) * 20.0, 1_180_000 + (number // side) * 20.0
+        corners = random.integers(4, 9, len(number))
+        rings, owner = [], []
+        for n in range(4, 9):
+            rows = np.flatnonzero(corners == n)
+            angle = (np.arange(n) + random.uniform(-0.3, 0.3, (len(rows), n))) * 2 * np.pi / n
+            radius = random.uniform(6.0, 9.5, (len(rows), n))
+            px = np.round(x[rows, None] + radius * np.cos(angle), 3)
+            py = np.round(y[rows, None] + radius * np.sin(angle), 3)
+            ring = np.stack([px, py], axis=2)
+            rings.append(shapely.polygons(np.concatenate([ring, ring[:, :1]], axis=1)))
+            owner.append(rows)
+        shapes = np.empty(len(number), dtype=object)
+        shapes[np.concatenate(owner)] = np.concatenate(rings)
+        sheet = number // 5_000 + 1
+        commune = 25_747 + sheet % 168 * 3
+        yield pa.RecordBatch.from_pydict(
+            {
+                "asset_id": [f"thua-{n:08d}" for n in number],
+                "commune_code": [str(c) for c in commune],
+                "legacy_commune_code": [str(c + 1) for c in commune],
+                "sheet_no": [str(s) for s in sheet],
+                "parcel_no": [str(n % 5_000 + 1) for n in number],
+                "land_use": [USES[n % len(USES)] for n in number],
+                "legal_area_m2": np.round(shapely.area(shapes), 1),
+                "map_scale": np.full(len(number), 2000, dtype=np.int64),
+                "address": [f"{n % 400 + 1} đường {STREETS[n % len(STREETS)]}" for n in number],
+                "geometry": shapely.to_wkb(shapes),
+            }
+        )
+
+
+def make_file(path: Path, count: int, seed: int = 7) -> None:
+    """Write the GeoPackage once, streamed."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.gpkg")
+    part.unlink(missing_ok=True)
+    batches = parcels(count, seed)
+    first = next(batches)
+
+    def all_batches() -> Iterator[pa.RecordBatch]:
+        yield first
+        yield from batches
+
+    pyogrio.write_arrow(
+        pa.RecordBatchReader.from_batches(first.schema, all_batches()),
+        part,
+        layer="parcels",
+        driver="GPKG",
+        geometry_type="Polygon",
+        geometry_name="geometry",
+        crs="EPSG:9210",
+    )
+    part.rename(path)
+
+
+def timed(command: list[str], env: dict[str, str]) -> tuple[float, float, str]:
+    """(seconds, peak resident MB of the process and its children, standard output)."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
+    peak = 0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            total = 0
+            try:
+                main = psutil.Process(process.pid)
+                for member in [main, *main.children(recursive=True)]:
+                    if member.name() != "postgres":
+                        total += member.memory_info().rss
+            except psutil.Error:
+                continue
+            peak = max(peak, total)
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    output, _ = process.communicate()
+    seconds = time.monotonic() - started
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed with {process.returncode}")
+    watcher.join(1)
+    return seconds, peak / 1e6, output
+
+
+def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Both loaders in turns; the median of each."""
+    if shutil.which("ogr2ogr") is None:
+        raise SystemExit("ogr2ogr is missing: apt-get install gdal-bin")
+    path = folder / f"parcels_{count}.gpkg"
+    make_file(path, count)
+    settings = Settings.from_env({}, data_dir=folder / "data")
+    city = settings.load_city()
+    catalogue = settings.load_catalogue(city)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ours: list[float] = []
+    theirs: list[float] = []
+    peaks: list[float] = []
+    details: list[Any] = []
+    with database(settings) as db:
+        prepare(db.owner_dsn, city, catalogue)
+
+        def sql(*statements: str) -> None:
+            with psycopg.connect(db.owner_dsn, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+
+        sql("DROP SCHEMA IF EXISTS bench CASCADE", "CREATE SCHEMA bench")
+        for _ in range(rounds):
+            sql(f"TRUNCATE layer.{LAYER}", "CHECKPOINT")
+            command = [sys.executable, "-m", "gis.cli", "load", str(path), "--layer", LAYER, "--json"]
+            seconds, peak, output = timed([*command, "--data-dir", str(settings.data_dir)], env)
+            report = json.loads(output)
+            assert report["loaded"] == count, report
+            ours.append(seconds)
+            peaks.append(peak)
+            details.append({"seconds": report["seconds"], "stages": report["stages"]})
+            sql("DROP TABLE IF EXISTS bench.parcels", "CHECKPOINT")
+            command = [
+                "ogr2ogr", "-f", "PostgreSQL", f"PG:{db.owner_dsn}", str(path), "parcels",
+                "-nln", "bench.parcels", "-nlt", "POLYGON", "-lco", "GEOMETRY_NAME=geom",
+                "-lco", "SPATIAL_INDEX=GIST", "-a_srs", gdal_user_crs(9210), "--config", "PG_USE_COPY", "YES",
+            ]  # fmt: skip
+            seconds, _, _ = timed(command, env)
+            theirs.append(seconds)
+            with psycopg.connect(db.owner_dsn) as connection:
+                row = connection.execute("SELECT count(*) FROM bench.parcels").fetchone()
+                assert row == (count,), row
+        sql("DROP SCHEMA bench CASCADE", f"TRUNCATE layer.{LAYER}")
+    result = {
+        "parcels": count,
+        "bandoso_s": round(statistics.median(ours), 2),
+        "ogr2ogr_s": round(statistics.median(theirs), 2),
+        "ratio": round(statistics.median(ours) / statistics.median(theirs), 3),
+        "peak_mb": round(max(peaks)),
+        "all": {"bandoso_s": ours, "ogr2ogr_s": theirs},
+        "details": details,
+    }
+    return result
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parcels", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "bandoso-bench-load")
+    arguments = parser.parse_args()
+    result = run(arguments.parcels, arguments.rounds, arguments.folder)
+    print(json.dumps(result, indent=2))
+    ok = result["ratio"] <= 1.0 and result["peak_mb"] <= 600
+    print(
+        f"load {result['parcels']:,} parcels: bandoso {result['bandoso_s']} s, ogr2ogr {result['ogr2ogr_s']} s, "
+        f"ratio {result['ratio']} (goal 1.0), peak {result['peak_mb']} MB (goal 600): {'ok' if ok else 'NOT MET'}"
+    )
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gis.api import catalogue, metrics, ops, pages, tiles
+from gis.api import catalogue, metrics, ops, pages, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
 from gis.api.compress import Compress
 from gis.api.features import routes as features
@@ -38,6 +38,7 @@ LOG = logging.getLogger("bandoso.api")
 #: Hot paths first: routes are tried in order.
 ROUTES: Sequence[BaseRoute] = (
     *tiles.ROUTES,
+    *styles.ROUTES,
     *features.ROUTES,
     *ogc.ROUTES,
     *catalogue.ROUTES,

@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 import orjson
-from psycopg import sql
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,7 +13,8 @@ from starlette.routing import Route
 from gis.api import metrics
 from gis.api.negotiate import known_parameters
 from gis.api.problems import problem
-from gis.api.state import State, state_of
+from gis.api.reload import applied_layers
+from gis.api.state import state_of
 
 LOG = logging.getLogger("bandoso.api")
 
@@ -35,7 +35,7 @@ async def readyz(request: Request) -> Response:
     state = state_of(request)
     try:
         async with asyncio.timeout(READY_TIMEOUT):
-            applied = await _applied_layers(state)
+            applied = await applied_layers(state.pool)
     except Exception as error:
         LOG.warning("not ready: %s", type(error).__name__)
         return problem(503, "not-ready", "the database does not answer")
@@ -47,15 +47,6 @@ async def readyz(request: Request) -> Response:
         "catalogue": state.catalogue.fingerprint,
     }
     return Response(orjson.dumps(body), media_type="application/json", headers=_NO_STORE)
-
-
-async def _applied_layers(state: State) -> int:
-    async with state.pool.connection(timeout=READY_TIMEOUT) as connection:
-        cursor = await connection.execute(
-            sql.SQL("SELECT count(*) FROM bandoso.layer WHERE id = ANY(%s)"), [list(state.catalogue.layers)]
-        )
-        row = await cursor.fetchone()
-    return int(row[0]) if row else 0
 
 
 async def figures(request: Request) -> Response:

@@ -61,9 +61,16 @@ def served(catalogue: Catalogue, applied: Mapping[str, str], former: Catalogue |
 
 
 async def applied_layers(pool: AsyncConnectionPool[AsyncConnection]) -> dict[str, str]:
-    """Layer id -> fingerprint of the definition its table was made from."""
+    """Layer id -> fingerprint of the definition its table was made from, for tables that may be read.
+
+    A layer that is gone from the files keeps its table, without grants: it is not among these.
+    """
     async with pool.connection(timeout=5) as connection:
-        cursor = await connection.execute("SELECT id, fingerprint FROM bandoso.layer")
+        cursor = await connection.execute(
+            "SELECT id, fingerprint FROM bandoso.layer"
+            " WHERE has_any_column_privilege(to_regclass(format('layer.%%I', id))::oid, 'SELECT')",
+            (),
+        )
         return {str(row[0]): str(row[1]) for row in await cursor.fetchall()}
 
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gis.api.features.params import FORMATS
 from gis.api.ogc.links import link
 from gis.api.ogc.stats import LayerStats
 from gis.city import City
 
 REL = "http://www.opengis.net/def/rel/ogc/1.0"
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.0"
-
-#: Formats of items: name -> media type and link title.
-ITEM_FORMATS: dict[str, tuple[str, str]] = {
-    "json": ("application/geo+json", "items-geojson"),
-    "jsonfg": ("application/vnd.ogc.fg+json", "items-jsonfg"),
-    "csv": ("text/csv", "items-csv"),
-    "fgb": ("application/flatgeobuf", "items-fgb"),
-    "gpkg": ("application/geopackage+sqlite3", "items-gpkg"),
-    "html": ("text/html", "items-html"),
-}
 
 #: Classes that pygeoapi declares for itself and that are not true of our routes.
 _NOT_OURS = ("/ogcapi-features-4/", "/ogcapi-common-3/")
@@ -48,6 +39,7 @@ def landing(document: dict[str, Any], base: str, language: str) -> dict[str, Any
         link(f"{base}/collections", "data", "application/json", "collections", language),
         link(f"{base}/collections", f"{REL}/data", "application/json", "collections", language),
         link(f"{base}/tiles", f"{REL}/tilesets-vector", "application/json", "tilesets", language),
+        link(f"{base}/tileMatrixSets", f"{REL}/tiling-schemes", "application/json", "grids", language),
         link(f"{base}/styles", f"{REL}/styles", "application/json", "styles", language),
         link(f"{base}/map", "related", "text/html", "map", language),
     ]
@@ -90,8 +82,10 @@ def collection(
         link(here, "alternate", "text/html", "self-html", language, f="html"),
         link(f"{base}/", "root", "application/json", "root", language),
         *(
-            link(f"{here}/items", "items", media_type, title, language, f=name)
-            for name, (media_type, title) in ITEM_FORMATS.items()
+            link(
+                f"{here}/items", "items", media_types[0].partition(";")[0], f"items-{name}", language, f=name
+            )
+            for name, media_types in FORMATS.items()
         ),
         link(f"{here}/schema", f"{REL}/schema", "application/schema+json", "schema", language, f="json"),
         link(f"{here}/schema", "describedby", "application/schema+json", "schema", language, f="json"),

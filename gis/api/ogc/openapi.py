@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from gis.api.features import describe
+from gis.api.features.params import FORMATS
 from gis.api.ogc.config import service_description, service_title
 from gis.api.ogc.openapi_parts import (
     PATH_PARAMETERS,
     SCHEMAS,
     answer,
-    common_parameters,
+    own_parameters,
     problems,
     ref,
     schema_ref,
@@ -40,6 +41,8 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
     """The whole document for the public layers of ``catalogue``."""
     public = catalogue.public()
     pick = 0 if language == "vi" else 1
+    parameters = {layer.id: describe.parameters_of(layer, language) for layer in public}
+    shared = _shared(parameters)
     return {
         "openapi": "3.0.3",
         "info": {
@@ -52,20 +55,33 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
         "paths": {
             **_service(),
             **_collections(),
-            **{f"/collections/{one.id}/items": _items(one, language) for one in public},
+            **{
+                f"/collections/{layer.id}/items": _items(layer, parameters[layer.id], shared, language)
+                for layer in public
+            },
             **_tiles(),
             **_styles(),
             **_operations(),
         },
         "components": {
             "parameters": {
-                **common_parameters(language, city.languages),
+                **own_parameters(language, city.languages),
                 **_path_parameters(catalogue, public),
+                **shared,
             },
             "schemas": SCHEMAS,
             "responses": problems(language),
         },
     }
+
+
+def _shared(parameters: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Parameters that every collection takes in the same form: name -> parameter."""
+    every = list(parameters.values())
+    if not every:
+        return {}
+    others = [{one["name"]: one for one in some} for some in every[1:]]
+    return {one["name"]: one for one in every[0] if all(some.get(one["name"]) == one for some in others)}
 
 
 def _get(
@@ -88,7 +104,7 @@ def _get(
     }
 
 
-_F_LANG = [ref("parameters", "f"), ref("parameters", "lang")]
+_F_LANG = [ref("parameters", "documentFormat"), ref("parameters", "language")]
 _COLLECTION = ref("parameters", "collectionId")
 
 
@@ -126,7 +142,10 @@ def _collections() -> dict[str, Any]:
     feature = [
         _COLLECTION,
         ref("parameters", "featureId"),
-        *(ref("parameters", name) for name in ("crs", "properties", "skipGeometry", "f", "lang")),
+        *(
+            ref("parameters", name)
+            for name in ("crs", "properties", "skipGeometry", "itemFormat", "language")
+        ),
     ]
     return {
         "/collections": _get(
@@ -149,23 +168,20 @@ def _collections() -> dict[str, Any]:
     }
 
 
-def _items(layer: Layer, language: str) -> dict[str, Any]:
-    title = getattr(layer.title, language)
+def _items(
+    layer: Layer, parameters: list[dict[str, Any]], shared: dict[str, dict[str, Any]], language: str
+) -> dict[str, Any]:
     content = {
         **_both("featureCollection", "application/geo+json"),
-        "application/vnd.ogc.fg+json": {"schema": {"type": "object"}},
-        "text/csv": {"schema": {"type": "string"}},
-        "application/flatgeobuf": {"schema": {"type": "string", "format": "binary"}},
-        "application/geopackage+sqlite3": {"schema": {"type": "string", "format": "binary"}},
+        **{
+            FORMATS[name][0].partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+            for name in FORMATS
+            if name not in ("json", "html")
+        },
     }
-    parameters = _shared(describe.parameters_of(layer, language))
-    return _get(f"{layer.id}.items", title, "features", parameters, content, "400", "503")
-
-
-def _shared(parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parameters that are components become references, so that the document stays small."""
-    common = common_parameters("en", ("en",))
-    return [ref("parameters", p["name"]) if p.get("name") in common else p for p in parameters]
+    given = [ref("parameters", one["name"]) if one["name"] in shared else one for one in parameters]
+    title = getattr(layer.title, language)
+    return _get(f"{layer.id}.items", title, "features", given, content, "400", "503")
 
 
 def _path_parameters(catalogue: Catalogue, public: tuple[Layer, ...]) -> dict[str, Any]:
@@ -189,24 +205,40 @@ def _path_parameters(catalogue: Catalogue, public: tuple[Layer, ...]) -> dict[st
 
 def _tiles() -> dict[str, Any]:
     one = "/collections/{collectionId}/tiles"
-    place = [ref("parameters", name) for name in ("tileMatrix", "tileRow", "tileCol")]
-    several = ref("parameters", "collections")
+    place = [ref("parameters", name) for name in ("tileMatrix", "tileRow", "tileCol", "tileFormat")]
+    several, language = ref("parameters", "collections"), ref("parameters", "language")
+    plain, listed = ref("parameters", "jsonFormat"), ref("parameters", "tilesetFormat")
     tile = {MVT: {"schema": {"type": "string", "format": "binary"}}}
     json = {"application/json": {"schema": {"type": "object"}}}
+    grids = "/tileMatrixSets"
     paths = {
-        "/tiles": _get("tilesets", "Tilesets of the service", "tiles", [], json, "400"),
-        "/tiles/WebMercatorQuad": _get("tileset", "The tileset", "tiles", [several], json, "400", "404"),
+        "/tiles": _get(
+            "tilesets", "Tilesets of the service", "tiles", [several, plain, language], json, "400", "404"
+        ),
+        "/tiles/WebMercatorQuad": _get(
+            "tileset", "The tileset", "tiles", [several, listed, language], json, "400", "404"
+        ),
         "/tiles/WebMercatorQuad/{tileMatrix}/{tileRow}/{tileCol}": _get(
             "tile", "A tile of several collections", "tiles", [*place, several], tile, "400", "404"
         ),
         one: _get(
-            "collection.tilesets", "Tilesets of a collection", "tiles", [_COLLECTION], json, "400", "404"
+            "collection.tilesets",
+            "Tilesets of a collection",
+            "tiles",
+            [_COLLECTION, plain, language],
+            json,
+            "400",
+            "404",
         ),
         f"{one}/WebMercatorQuad": _get(
-            "collection.tileset", "The tileset", "tiles", [_COLLECTION], json, "400", "404"
+            "collection.tileset", "The tileset", "tiles", [_COLLECTION, listed, language], json, "400", "404"
         ),
         f"{one}/WebMercatorQuad/{{tileMatrix}}/{{tileRow}}/{{tileCol}}": _get(
             "collection.tile", "A tile of a collection", "tiles", [_COLLECTION, *place], tile, "400", "404"
+        ),
+        grids: _get("grids", "Tile matrix sets", "tiles", [plain, language], json, "400"),
+        f"{grids}/WebMercatorQuad": _get(
+            "grid", "The tile matrix set", "tiles", [plain, language], json, "400"
         ),
     }
     for path, item in paths.items():

@@ -5,48 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-#: Items on a page: QGIS reads these from the document.
-LIMIT_DEFAULT = 1000
-LIMIT_MAXIMUM = 10_000
-
-#: Query parameters of items: name -> schema, Vietnamese and English description.
-_ITEMS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "limit": (
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAXIMUM, "default": LIMIT_DEFAULT},
-        "Số đối tượng nhiều nhất của một trang",
-        "Most features of a page",
-    ),
-    "offset": (
-        {"type": "integer", "minimum": 0},
-        "Số đối tượng bỏ qua (liên kết next nhanh hơn)",
-        "Features to skip (the next link is faster)",
-    ),
-    "bbox": (
-        {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6},
-        "Khung chữ nhật: tây, nam, đông, bắc",
-        "Box: west, south, east, north",
-    ),
-    "bbox-crs": ({"type": "string"}, "Hệ toạ độ của bbox", "CRS of bbox"),
-    "crs": ({"type": "string"}, "Hệ toạ độ của kết quả", "CRS of the answer"),
-    "datetime": ({"type": "string"}, "Thời điểm hoặc khoảng thời gian", "An instant or an interval"),
-    "filter": ({"type": "string", "maxLength": 8192}, "Bộ lọc CQL2", "CQL2 filter"),
-    "filter-lang": (
-        {"type": "string", "enum": ["cql2-text", "cql2-json"], "default": "cql2-text"},
-        "Ngôn ngữ của bộ lọc",
-        "Language of the filter",
-    ),
-    "filter-crs": ({"type": "string"}, "Hệ toạ độ trong bộ lọc", "CRS of the filter's geometries"),
-    "sortby": ({"type": "string"}, "Sắp xếp theo: tên trường, - là giảm dần", "Order: fields, - descends"),
-    "properties": ({"type": "string"}, "Các trường cần lấy", "Fields to return"),
-    "skipGeometry": ({"type": "boolean", "default": False}, "Không lấy hình học", "Leave geometry out"),
-    "q": ({"type": "string", "maxLength": 200}, "Tìm kiếm không dấu", "Search text, without accents"),
-    "sheet": ({"type": "string", "maxLength": 64}, "Số hiệu mảnh bản đồ", "Name of a map sheet"),
-    "collections": (
-        {"type": "string"},
-        "Các lớp, cách nhau bằng dấu phẩy",
-        "Collections, with commas between",
-    ),
-}
+from gis.api.features.item import OUTPUTS
 
 
 def ref(kind: str, name: str) -> dict[str, str]:
@@ -59,32 +18,41 @@ def schema_ref(name: str) -> dict[str, str]:
     return ref("schemas", name)
 
 
-def common_parameters(language: str, languages: Sequence[str]) -> dict[str, Any]:
-    """Query parameters that more than one path takes."""
-    found: dict[str, Any] = {
-        "f": {
-            "name": "f",
-            "in": "query",
-            "description": "Định dạng" if language == "vi" else "Format",
-            "schema": {"type": "string", "enum": ["json", "html"]},
-        },
-        "lang": {
-            "name": "lang",
-            "in": "query",
-            "description": "Ngôn ngữ" if language == "vi" else "Language",
-            "schema": {"type": "string", "enum": list(languages)},
+def query(name: str, schema: dict[str, Any], vi: str, en: str, language: str) -> dict[str, Any]:
+    """A query parameter."""
+    return {
+        "name": name,
+        "in": "query",
+        "description": vi if language == "vi" else en,
+        "schema": schema,
+    }
+
+
+def _choice(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+def own_parameters(language: str, languages: Sequence[str]) -> dict[str, Any]:
+    """Query parameters of the paths beside items: component name -> parameter."""
+    return {
+        "documentFormat": query("f", _choice("json", "html"), "Định dạng", "Format", language),
+        "itemFormat": query("f", _choice(*OUTPUTS), "Định dạng", "Format", language),
+        "tilesetFormat": query("f", _choice("json", "tilejson"), "Định dạng", "Format", language),
+        "tileFormat": query("f", _choice("mvt", "pbf"), "Định dạng", "Format", language),
+        "jsonFormat": query("f", _choice("json"), "Định dạng", "Format", language),
+        "language": query("lang", _choice(*languages), "Ngôn ngữ", "Language", language),
+        "collections": {
+            **query(
+                "collections",
+                {"type": "array", "items": {"type": "string"}},
+                "Các lớp, cách nhau bằng dấu phẩy",
+                "Collections, with commas between",
+                language,
+            ),
+            "style": "form",
+            "explode": False,
         },
     }
-    for name, (schema, vi, en) in _ITEMS.items():
-        found[name] = {
-            "name": name,
-            "in": "query",
-            "description": vi if language == "vi" else en,
-            "schema": schema,
-        }
-        if schema["type"] == "array":
-            found[name].update(style="form", explode=False)
-    return found
 
 
 def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,10 @@ def catalogue(settings: Settings, city: City) -> Catalogue:
 @pytest.fixture(scope="session")
 def embedded(settings: Settings) -> Iterator[Database]:
     """A running embedded PostGIS, its database not prepared."""
+    custom = settings.data_dir / "conf" / "postgresql.custom.conf"
+    custom.parent.mkdir(parents=True)
+    # Crashes are tested on servers of their own (tests/db/test_server.py); here only time matters.
+    custom.write_text("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
     with open_database(settings) as db:
         yield db
 

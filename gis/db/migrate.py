@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import Connection, sql
 
-from gis import crs
 from gis.city import City
 from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
+from gis.db.crs_rows import write_crs_rows
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
 from gis.db.sheet_layers import fill_sheet_layers
@@ -137,37 +137,6 @@ def run_migrations(connection: Connection, wanted: list[Migration]) -> bool:
             )
         ran = True
     return ran
-
-
-def write_crs_rows(connection: Connection) -> int:
-    """Write our pinned definitions into spatial_ref_sys where they differ; the number of rows written.
-
-    Sessions that have already transformed with an old row keep it until they reconnect.
-    """
-    rows = crs.spatial_ref_rows()
-    columns = ("srid", "auth_name", "auth_srid", "srtext", "proj4text")
-    values = [[getattr(row, name) for row in rows] for name in columns]
-    differing = sql.SQL(
-        "SELECT * FROM unnest(%s::int[], %s::text[], %s::int[], %s::text[], %s::text[])"
-        " EXCEPT SELECT srid, auth_name, auth_srid, srtext, proj4text FROM spatial_ref_sys"
-    )
-    if not connection.execute(differing, values).fetchall():
-        return 0
-    try:
-        return connection.execute(
-            sql.SQL("INSERT INTO spatial_ref_sys (srid, auth_name, auth_srid, srtext, proj4text) ")
-            + differing
-            + sql.SQL(
-                " ON CONFLICT (srid) DO UPDATE SET auth_name = excluded.auth_name,"
-                " auth_srid = excluded.auth_srid, srtext = excluded.srtext, proj4text = excluded.proj4text"
-            ),
-            values,
-        ).rowcount
-    except psycopg.errors.InsufficientPrivilege:
-        raise DatabaseError(
-            "the database user may not write the table spatial_ref_sys",
-            hint="an administrator has to run once: GRANT INSERT, UPDATE ON spatial_ref_sys TO the user",
-        ) from None
 
 
 def harden(connection: Connection, *, again: bool) -> None:

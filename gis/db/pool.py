@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from gis.db.connect import conninfo, owner_connection, unreachable
 from gis.db.server import Database
@@ -41,16 +41,21 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     database is too busy: answer 503. Close the pool at the end.
     """
 
-    storage = settings.load_city().crs.storage
+    storage, timeout = settings.load_city().crs.storage, str(settings.statement_timeout_ms)
+    dsn = conninfo(db.app_dsn, "bandoso serve")
 
     async def configure(connection: AsyncConnection) -> None:
         connection.prepare_threshold = PREPARE_THRESHOLD
         connection.prepared_max = PREPARED_MAX
-        await connection.execute(_session(settings.statement_timeout_ms))
+        await connection.execute(_SESSION)
         await connection.execute(_WARM_UP, (storage,) * 5, prepare=False)
+        # last: warming up may take longer than a request may
+        await connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (timeout,), prepare=False
+        )
 
     pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-        conninfo(db.app_dsn, "bandoso serve"),
+        dsn,
         kwargs={"autocommit": True},
         min_size=settings.pool_size,
         max_size=settings.pool_size,
@@ -64,26 +69,19 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
         open=False,
     )
     try:
+        # The pool only says that time is up; one connection says at once what is wrong.
+        async with await AsyncConnection.connect(dsn, autocommit=True) as probe:
+            await configure(probe)
         await pool.open(wait=True, timeout=OPEN_SECONDS)
-    except PoolTimeout:
-        await pool.close()
-        raise await _reason(db) from None
-    except BaseException:
-        await pool.close()
-        raise
-    return pool
-
-
-async def _reason(db: Database) -> DatabaseError:
-    """Why no connection could be made: the pool itself only says that time is up."""
-    try:
-        connection = await AsyncConnection.connect(conninfo(db.app_dsn, "bandoso serve"))
-        await connection.close()
     except psycopg.OperationalError as error:
-        return unreachable(error)
-    return DatabaseError(
-        "the database's serving role is not prepared", hint="run bandoso layers --apply as the owner"
-    )
+        await pool.close()
+        raise unreachable(error) from error
+    except psycopg.Error as error:
+        await pool.close()
+        raise DatabaseError(
+            "the database is not prepared for serving", hint="run bandoso layers --apply as its owner"
+        ) from error
+    return pool
 
 
 async def _check(connection: AsyncConnection) -> None:
@@ -108,12 +106,13 @@ def _has_something_to_say(connection: AsyncConnection) -> bool:
 _checked: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
 
 
-def _session(statement_timeout_ms: int) -> sql.Composed:
-    """Everything about the session that does not depend on the request, in one round trip."""
-    values: dict[str, str] = {
+#: Everything about the session that does not depend on the settings, in one round trip. set_config reads
+#: lists as they are written; SET ... TO 'public, pg_temp' would be one name.
+_SESSION = sql.SQL("; ").join(
+    sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+    for name, value in {
         "role": READER,
         "default_transaction_read_only": "on",
-        "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": "2000",
         "idle_in_transaction_session_timeout": "60000",
         "client_connection_check_interval": "1000",
@@ -122,14 +121,8 @@ def _session(statement_timeout_ms: int) -> sql.Composed:
         "datestyle": "ISO, YMD",
         "extra_float_digits": "1",
         "search_path": "public, pg_temp",
-        "application_name": "bandoso serve",
-    }
-    return sql.SQL("; ").join(
-        # set_config reads lists as they are written; SET ... TO 'public, pg_temp' would be one name
-        sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in values.items()
-    )
-
+    }.items()
+)
 
 #: Loads PostGIS, PROJ's database, GEOS and the MVT writer into the session, and the transforms that
 #: requests use: each pair of CRSs costs some 10 ms the first time.

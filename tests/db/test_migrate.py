@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gis import crs
 from gis.city import City
-from gis.db.migrate import migrations, prepare, prepare_lock, run_migrations, write_crs_rows
+from gis.db.crs_rows import write_crs_rows
+from gis.db.migrate import migrations, prepare, prepare_lock, run_migrations
 from gis.db.server import Database
 from gis.errors import DatabaseError
 from layers.registry import Catalogue
@@ -77,7 +78,13 @@ def test_prepare_twice_changes_nothing_and_is_quick(
     assert min(times) < 1.0
 
 
+def without_sheets(city: City) -> City:
+    """The city without its sheet indexes, which take seconds to fill."""
+    return city.model_copy(update={"sheets": {}})
+
+
 def test_two_processes_prepare_one_empty_database(empty: Database, city: City, catalogue: Catalogue) -> None:
+    city = without_sheets(city)
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -321,6 +328,7 @@ def tenant(empty: Database) -> Iterator[Database]:
 def test_missing_rights_are_named_one_by_one(
     tenant: Database, empty: Database, city: City, catalogue: Catalogue, database: Database
 ) -> None:
+    city = without_sheets(city)
     with psycopg.connect(empty.owner_dsn, autocommit=True) as admin:
         with pytest.raises(DatabaseError, match="may not create the extension postgis"):
             prepare(tenant.owner_dsn, city, catalogue)

@@ -245,8 +245,8 @@ class Alteration:
                 continue
             self._hold(check)
             self._alter("ADD {}", check.clause())
-            told = check.field in self.before.get("columns", {}) and not self.renamed.get(check.field)
-            if told:
+            known = check.field in self.before.get("columns", {}) and check.field not in self.renamed
+            if known and check.kind != "finite":  # which follows the type
                 kind: Kind = "change-geometry" if check.field == GEOMETRY else "change-values"
                 yield self._change(kind, f"has to be {check.wanted}", check.field)
         gone = dropped - {*self.checks}

@@ -33,6 +33,8 @@ class CrsConfig(Model):
     storage: int
     #: Codes offered by the API beside CRS84, EPSG:4326, EPSG:3857 and the storage CRS.
     offered: tuple[int, ...] = ()
+    #: Further files of the form of config/crs.yml, relative to the city file.
+    definitions: tuple[str, ...] = ()
 
 
 class City(Model):
@@ -83,10 +85,28 @@ def load_city(path: Path) -> City:
     except yaml.YAMLError:
         raise ConfigError(f"{path.name} is not valid YAML") from None
     try:
-        return City.model_validate({**(content or {}), "path": path})
+        city = City.model_validate({**(content or {}), "path": path})
     except (ValidationError, TypeError) as error:
         if isinstance(error, TypeError):
             raise ConfigError(f"{path.name} must be a mapping") from None
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
         raise ConfigError(f"{path.name}: {place}: {first['msg']}") from None
+    _check_crs(city, path)
+    return city
+
+
+def _check_crs(city: City, path: Path) -> None:
+    """Take in the city's own CRS files; every code it uses must then have a pinned definition."""
+    from gis import crs  # brings numpy and PROJ, which --help does without
+
+    for name in city.crs.definitions:
+        crs.register((path.parent / name).resolve())
+    for code in (city.crs.storage, *city.crs.offered):
+        if not crs.is_known(code):
+            raise ConfigError(
+                f"{path.name}: crs: EPSG:{code} has no definition",
+                hint="write one, with a pinned datum, in a file that crs: definitions names",
+            )
+    if not crs.definition(city.crs.storage).projected:
+        raise ConfigError(f"{path.name}: crs.storage: EPSG:{city.crs.storage} is not a plane CRS")

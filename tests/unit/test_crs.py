@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gis import crs
+from gis.city import load_city
 from gis.crs.proof import error_m
 from gis.errors import ConfigError, LimitError, UsageError
 
@@ -294,6 +295,40 @@ def test_the_proof_holds_and_can_fail() -> None:
     lines = crs.prove()
     assert len(lines) >= 10 + len(VN)
     assert [line for line in lines if not line.ok] == []
+
+
+def test_postgis_rows_hold_one_shift_in_both_texts() -> None:
+    for row in crs.spatial_ref_rows():
+        assert row.auth_name == "BANDOSO", "rows of authority EPSG are resolved unpinned"
+        for text in (row.srtext, row.proj4text):
+            bound = pyproj.CRS(text)
+            assert bound.is_bound and bound.coordinate_operation is not None
+            got = bound.coordinate_operation.towgs84
+            shift = crs.definition(row.srid).datum.shift
+            assert tuple(got) == (shift.towgs84 if shift != "none" else (0.0,) * 7)
+    assert {r.srid for r in crs.spatial_ref_rows()} >= {*VN, 3547}
+
+
+def test_a_city_file_names_its_own_crs_and_only_known_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gis.crs.definitions._registry", None)  # what is registered here stays here
+    (tmp_path / "own.yml").write_text(
+        "definitions:\n  3045: {name: x, datum: etrs89, proj: +proj=utm +zone=33, area: [12, 38, 18, 84]}\n"
+    )
+    shipped = (Path(crs.__file__).parents[2] / "config" / "city.yml").read_text(encoding="utf-8")
+    assert "  storage: 9210 " in shipped
+
+    def city(storage: int, more: str = "") -> Path:
+        path = tmp_path / "city.yml"
+        path.write_text(shipped.replace("  storage: 9210 ", f"{more}  storage: {storage} "), encoding="utf-8")
+        return path
+
+    assert load_city(city(3045, "  definitions: [own.yml]\n")).crs.storage == 3045
+    with pytest.raises(ConfigError, match="EPSG:2193"):
+        load_city(city(2193))
+    with pytest.raises(ConfigError, match="not a plane CRS"):
+        load_city(city(4326))
 
 
 # --- boxes -----------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ export default defineConfig({
   publicDir: false,
   resolve: { alias: [{ find: /^maplibre-gl$/, replacement: `${MAPLIBRE}index.ts` }] },
   plugins: [maplibreFromSource()],
+  // MapLibre's sources declare fields that a base class sets (useDefineForClassFields: false): such a
+  // declaration must not become a field of its own, which would be undefined again after super().
+  oxc: { typescript: { removeClassFieldsWithoutInitializer: true } },
   build: {
     target: "es2022",
     // Nothing is inlined: the page's Content-Security-Policy then needs no data: for scripts and styles.

@@ -3,6 +3,9 @@ import { formatDate, formatNumber, pick, t } from "./i18n.ts";
 import type { TextKey } from "./texts.ts";
 import type { Field, Layer } from "./types.ts";
 
+/** Bookkeeping that few readers want: shown after everything else. */
+const LAST = ["fid", "version", "updated_at"];
+
 export interface Attribute {
   name: string;
   title: string;
@@ -53,7 +56,8 @@ export function attributes(layer: Layer, properties: Record<string, unknown>): A
   const described = layer.fields.map((field) => field.name).filter((name) => name in properties);
   const others = Object.keys(properties).filter((name) => !known.has(name));
   const rows: Attribute[] = [];
-  for (const name of [...described, ...others]) {
+  const names = [...described, ...others];
+  for (const name of [...names.filter((n) => !LAST.includes(n)), ...names.filter((n) => LAST.includes(n))]) {
     const value = properties[name];
     if (value === null || value === undefined || value === "") continue;
     const field = known.get(name);

@@ -62,7 +62,9 @@ export function addHighlight(map: MapView): void {
 export function setHighlight(map: MapView, geometry: Geometry | null, clicked: [number, number] | null): void {
   const features: Feature[] = [];
   if (geometry) features.push({ type: "Feature", properties: {}, geometry });
-  if (clicked) {
+  // The ring around a chosen point says where it is; a dot on top would hide its symbol.
+  const isPoint = geometry?.type === "Point" || geometry?.type === "MultiPoint";
+  if (clicked && !isPoint) {
     features.push({ type: "Feature", properties: { clicked: true }, geometry: { type: "Point", coordinates: clicked } });
   }
   map.getSource<GeoJSONSource>(SOURCE)?.setData({ type: "FeatureCollection", features });

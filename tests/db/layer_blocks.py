@@ -71,3 +71,36 @@ class Block:
 
     def rows(self, what: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(f"SELECT {what} FROM layer.{self.id} ORDER BY fid".encode()).fetchall()
+
+
+_STATE = """
+SELECT 'column', attname::text, format_type(atttypid, atttypmod), attnotnull::text, attacl::text,
+       (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum)
+FROM pg_attribute WHERE attrelid = %(t)s::regclass AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint', conname::text, pg_get_constraintdef(oid), convalidated::text, NULL, NULL
+FROM pg_constraint WHERE conrelid = %(t)s::regclass
+UNION ALL
+SELECT 'index', indexname::text, indexdef, NULL, NULL, NULL
+FROM pg_indexes WHERE schemaname = 'layer' AND tablename = %(n)s
+UNION ALL
+SELECT 'trigger', tgname::text, pg_get_triggerdef(oid), NULL, NULL, NULL
+FROM pg_trigger WHERE tgrelid = %(t)s::regclass AND NOT tgisinternal
+UNION ALL
+SELECT 'table', relname::text, relacl::text, relowner::regrole::text, relpersistence::text, NULL
+FROM pg_class WHERE oid = %(t)s::regclass
+ORDER BY 1, 2
+"""
+
+
+def state(connection: Connection, table: str) -> list[tuple[Any, ...]]:
+    """Everything the catalogue knows of a table's shape."""
+    return connection.execute(_STATE, {"t": f"layer.{table}", "n": table}).fetchall()
+
+
+def shape(block: Block) -> set[tuple[Any, ...]]:
+    """The table's state without its name."""
+    return {
+        tuple(v.replace(block.id, "LAYER") if isinstance(v, str) else v for v in row)
+        for row in state(block.connection, block.id)
+    }

@@ -20,7 +20,7 @@ from gis.db.server import Database
 from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue, load_catalogue
 
-from .layer_blocks import POINT, Block, a_field, domain
+from .layer_blocks import POINT, Block, a_field, domain, shape, state
 
 NUMBERS = count(1)
 
@@ -29,24 +29,6 @@ NUMBERS = count(1)
 def block(owner: psycopg.Connection, city: City, tmp_path: Path) -> Iterator[Block]:
     """A layer of this test alone."""
     yield Block(owner, city, tmp_path, f"trial_layer{next(NUMBERS)}")
-
-
-def state(connection: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
-    """Everything the catalogue knows of a table's shape."""
-    return connection.execute(
-        "SELECT 'column', attname::text, format_type(atttypid, atttypmod), attnotnull::text,"
-        " (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum),"
-        " attacl::text FROM pg_attribute WHERE attrelid = %(t)s::regclass AND attnum > 0 AND NOT attisdropped"
-        " UNION ALL SELECT 'constraint', conname::text, pg_get_constraintdef(oid), convalidated::text, NULL, NULL"
-        " FROM pg_constraint WHERE conrelid = %(t)s::regclass"
-        " UNION ALL SELECT 'index', indexname::text, indexdef, NULL, NULL, NULL FROM pg_indexes"
-        " WHERE schemaname = 'layer' AND tablename = %(n)s"
-        " UNION ALL SELECT 'trigger', tgname::text, pg_get_triggerdef(oid), NULL, NULL, NULL FROM pg_trigger"
-        " WHERE tgrelid = %(t)s::regclass AND NOT tgisinternal"
-        " UNION ALL SELECT 'table', relname::text, relacl::text, relowner::regrole::text, relpersistence::text, NULL"
-        " FROM pg_class WHERE oid = %(t)s::regclass ORDER BY 1, 2",
-        {"t": f"layer.{table}", "n": table},
-    ).fetchall()
 
 
 def refused(block: Block, **changes: Any) -> MigrationRefused:
@@ -74,7 +56,7 @@ def kinds(changes: list[apply_module.Change]) -> list[tuple[str, str | None]]:
 
 def test_a_new_block_gives_a_table(block: Block) -> None:
     assert kinds(block.apply(dry_run=True)) == [("create-layer", None)]
-    assert not block.connection.execute("SELECT to_regclass(%s)", (f"layer.{block.id}",)).fetchone()[0]  # type: ignore[index]
+    assert not block.connection.execute("SELECT to_regclass(%s)", (f"layer.{block.id}",)).fetchone()[0]
     assert kinds(block.apply()) == [("create-layer", None)]
     block.insert()
     assert block.rows("fid, asset_id, owner, status, version") == [
@@ -154,14 +136,6 @@ def test_a_renamed_field_keeps_its_values_checks_and_indexes(block: Block) -> No
     fresh = Block(block.connection, block.city, block.folder, f"{block.id}_fresh", dict(block.content))
     fresh.apply()
     assert migrated == shape(fresh)
-
-
-def shape(block: Block) -> set[tuple[Any, ...]]:
-    """The table's state without its name."""
-    return {
-        tuple(v.replace(block.id, "LAYER") if isinstance(v, str) else v for v in row)
-        for row in state(block.connection, block.id)
-    }
 
 
 def test_renaming_never_overwrites(block: Block) -> None:

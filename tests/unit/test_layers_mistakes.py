@@ -197,3 +197,10 @@ def test_shipped_definitions_cannot_be_overwritten(tmp_path: Path) -> None:
 def test_layers_need_a_sector(tmp_path: Path) -> None:
     text = yaml.safe_dump({"layers": {"green_tree": block()}}, allow_unicode=True)
     assert "need a sector" in refused(tmp_path, text=text)
+
+
+def test_the_example_of_the_documentation_is_a_layer(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "layer-authors.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    layer = read(tmp_path, text=example).layers["green_tree"]
+    assert layer.tile_fields(18) == ("health", "species")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -80,6 +81,14 @@ def reported_errors(as_json: bool = False) -> Iterator[None]:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:
+        if os.environ.get("BANDOSO_LOG_LEVEL") == "debug":
+            raise
+        STDERR.print(
+            f"bandoso: unexpected {type(error).__name__}: {error}", style="red", markup=False, highlight=False
+        )
+        STDERR.print("  this is a fault of bandoso; BANDOSO_LOG_LEVEL=debug shows where", highlight=False)
+        sys.exit(70)
 
 
 def _fail(error: BandosoError, as_json: bool) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from gis.cli_common import Output, common_options
+from gis.crs.proof import ProofLine
 from gis.db.server import Database
 from gis.errors import BandosoError
 from gis.resources import web_dir
@@ -86,10 +88,20 @@ def _versions() -> list[Line]:
 def _transforms() -> list[Line]:
     from gis.crs import prove
 
-    return [
-        Line("transform", f"{p.name}: {p.error_m * 1000:.4f} mm off the published vector", p.ok)
-        for p in prove()
+    return _proofs("transform", prove())
+
+
+def _proofs(topic: str, proofs: Sequence[ProofLine]) -> list[Line]:
+    """A line for each vector; definitions that agree with the EPSG registry share one."""
+    definitions = [p for p in proofs if p.name.startswith("definition of")]
+    lines = [
+        Line(topic, f"{p.name}: {p.error_m * 1000:.4f} mm off the published vector", p.ok)
+        for p in proofs
+        if p not in definitions or not p.ok
     ]
+    if definitions and all(p.ok for p in definitions):
+        lines.append(Line(topic, f"{len(definitions)} CRS definitions agree with the EPSG registry", True))
+    return lines
 
 
 def _disk(settings: Settings) -> list[Line]:
@@ -119,8 +131,7 @@ def _database(db: Database) -> list[Line]:
         ).fetchone()
         assert row is not None
         extensions = [
-            name
-            for (name,) in connection.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
+            name for (name,) in connection.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
         ]
         with connection.cursor() as cursor:
             proofs = prove_postgis(cursor)
@@ -130,8 +141,5 @@ def _database(db: Database) -> list[Line]:
         Line("extensions", ", ".join(extensions), {"postgis", "unaccent", "pg_trgm"} <= set(extensions)),
         Line("durability", f"fsync {row[4]}", row[4] == "on"),
         Line("clock", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}, database {skew:.1f} s apart", skew < 5),
-        *(
-            Line("st_transform", f"{p.name}: {p.error_m * 1000:.4f} mm off the published vector", p.ok)
-            for p in proofs
-        ),
+        *_proofs("st_transform", proofs),
     ]

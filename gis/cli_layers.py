@@ -44,7 +44,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
         prepare(db.owner_dsn, city, catalogue)
         with owner_connection(db) as connection:
             counted = connection.execute(
-                "SELECT layer, sum(delta)::bigint, max(at) FROM bandoso.layer_count GROUP BY layer"
+                "SELECT layer, sum(delta)::bigint, max(changed_at) FROM bandoso.layer_count GROUP BY layer"
             ).fetchall()
     by_id = {row[0]: (row[1], row[2]) for row in counted}
     rows = []
@@ -58,7 +58,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
                 "geometry": layer.definition.geometry,
                 "access": layer.access,
                 "count": int(count),
-                "updated_at": updated.isoformat(timespec="seconds") if updated and count else None,
+                "updated_at": updated.astimezone().isoformat(" ", "minutes") if updated and count else None,
             }
         )
     if output.as_json:
@@ -66,7 +66,9 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "title", "geometry", "count", "last update", "access"):
-        table.add_column(heading, justify="right" if heading == "count" else "left", no_wrap=heading != "title")
+        table.add_column(
+            heading, justify="right" if heading == "count" else "left", no_wrap=heading != "title"
+        )
     for row in rows:
         title = row["title"]
         assert isinstance(title, dict)
@@ -78,4 +80,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
             str(row["updated_at"] or "-"),
             str(row["access"]),
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)  # a pipe has no width: nothing is cut
+    console.print(table)

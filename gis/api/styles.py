@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -13,14 +13,11 @@ from starlette.routing import Route
 from gis.api.negotiate import choose_format, choose_language, known_parameters
 from gis.api.ogc.documents import Document
 from gis.api.state import State, state_of
-from gis.api.tilesets import union
+from gis.api.tilesets import documents_of, statistics_of, union
 from gis.errors import NotFoundError
 from layers.registry import Layer
 from tiles.style import CITY, legend, make_style, style_ids, style_layer_ids
 from tiles.tilejson import text_in
-
-if TYPE_CHECKING:
-    from gis.api.ogc.routes import Ogc
 
 CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-styles-1/1.0/conf/core",
@@ -57,8 +54,7 @@ async def get_style(request: Request) -> Response:
     """GET /styles/{id}: a MapLibre style. ``f=json`` and ``f=mapbox`` are the same."""
     style_id, layers = _chosen(request)
     choose_format(request, {"mapbox": (MEDIA_TYPE,), "json": (_JSON,)})
-    ogc: Ogc = request.app.state.ogc
-    stats = await ogc.statistics.get()
+    stats = await statistics_of(request).get()
 
     def make(state: State, base: str, language: str) -> dict[str, Any]:
         boxes = [found for layer in layers if (found := stats.of(layer.id).extent)]
@@ -127,8 +123,7 @@ async def _respond(
     known_parameters(request, ("f", "lang"))
     language = choose_language(request, state.city.languages)
     base = state.base_url(request)
-    ogc: Ogc = request.app.state.ogc
-    document = await ogc.documents.get(
+    document = await documents_of(request).get(
         (*key, state.catalogue.fingerprint, base, language),
         lambda: Document.of(orjson.dumps(make(state, base, language)), media_type, language),
     )

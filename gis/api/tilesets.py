@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import orjson
 from starlette.requests import Request
@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gis.api.negotiate import choose_format, choose_language, known_parameters
-from gis.api.ogc.documents import Document
+from gis.api.ogc.documents import Document, Documents
+from gis.api.ogc.stats import Statistics, Stats
 from gis.api.state import State, state_of
 from gis.city import City
 from gis.crs import Box
@@ -20,10 +21,6 @@ from gis.errors import NotFoundError, UsageError
 from layers.registry import Layer
 from tiles import grid, tilejson
 from tiles.grid import GRID
-
-if TYPE_CHECKING:
-    from gis.api.ogc.routes import Ogc
-    from gis.api.ogc.stats import Stats
 
 _TEXTS = {
     "layer": ("Ô bản đồ véc-tơ: {}", "Vector tiles: {}"),
@@ -34,6 +31,16 @@ _TEXTS = {
     "tileset": ("Bộ ô bản đồ", "Tileset"),
     "data": ("Dữ liệu", "Data"),
 }
+
+
+def statistics_of(request: Request) -> Statistics:
+    """Counts and extents, as the application keeps them for all documents."""
+    return cast(Statistics, request.app.state.ogc.statistics)
+
+
+def documents_of(request: Request) -> Documents:
+    """The application's cache of documents."""
+    return cast(Documents, request.app.state.ogc.documents)
 
 
 def chosen_layers(state: State, text: str | None) -> tuple[Layer, ...]:
@@ -55,18 +62,6 @@ def check_grid(name: str) -> None:
     """Raise NotFoundError unless it is the one grid."""
     if name != GRID:
         raise NotFoundError("there is no such tile matrix set", hint=f"tiles are offered in {GRID}")
-
-
-def tileset_links(base_url: str, layer: Layer) -> list[dict[str, str]]:
-    """Links from a collection to its tiles."""
-    return [
-        {
-            "href": f"{base_url}/collections/{layer.id}/tiles",
-            "rel": f"{tilejson.REL}/tilesets-vector",
-            "type": "application/json",
-            "title": layer.title.en,
-        }
-    ]
 
 
 async def get_tilesets(request: Request) -> Response:
@@ -113,10 +108,9 @@ async def _describe(
     language = choose_language(request, state.city.languages)
     ids = tuple(layer.id for layer in layers) if "collections" in given else None
     subject = _Subject(state.base_url(request), state.city, layers, collection, ids, language)
-    ogc: Ogc = request.app.state.ogc
-    stats = await ogc.statistics.get()
+    stats = await statistics_of(request).get()
     key = (kind, state.catalogue.fingerprint, stats.version, collection, ids, subject.base, language)
-    document = await ogc.documents.get(
+    document = await documents_of(request).get(
         key, lambda: Document.of(orjson.dumps(make(subject, stats)), media_type, language)
     )
     return document.respond(request)

@@ -248,5 +248,6 @@ def test_titles_are_in_the_readers_language(running: Server) -> None:
 
 def test_the_conformance_of_tiles_is_declared(running: Server) -> None:
     classes = running.get("/conformance", headers={"Accept": "application/json"}).json()["conformsTo"]
+    assert "http://www.opengis.net/spec/ogcapi-styles-1/1.0/conf/mapbox-styles" in classes
     for name in ("core", "tileset", "tilesets-list", "mvt", "collections-selection"):
         assert f"http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/{name}" in classes

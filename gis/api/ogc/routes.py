@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gis.api import tiles
+from gis.api import styles, tiles
 from gis.api.features import describe
 from gis.api.negotiate import COMMON, choose_format, choose_language, etag_of, has_current, known_parameters
 from gis.api.ogc import complete, html, openapi
@@ -63,7 +63,8 @@ def _landing(wanted: Wanted, face: Face) -> dict[str, Any]:
 
 
 def _conformance(wanted: Wanted, face: Face) -> dict[str, Any]:
-    return complete.conformance(face.conformance(wanted.language), describe.CONFORMANCE, tiles.CONFORMANCE)
+    ours = (describe.CONFORMANCE, tiles.CONFORMANCE, styles.CONFORMANCE)
+    return complete.conformance(face.conformance(wanted.language), *ours)
 
 
 def _collections(wanted: Wanted, face: Face) -> dict[str, Any]:

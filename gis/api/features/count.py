@@ -38,7 +38,7 @@ async def count(
     """Rows that the request selects, counted up to EXACT_ROWS and EXACT_MS, else estimated."""
     bind = Bind()
     selected = sql.SQL("FROM {} {}").format(table(layer), where(conditions(layer, query, storage, bind)))
-    counting = sql.SQL("SELECT count(*) FROM (SELECT 1 {} LIMIT {}) AS some").format(
+    counting = sql.SQL("SELECT count(*) FROM (SELECT 1 {} LIMIT {}) AS counted").format(
         selected, sql.Literal(EXACT_ROWS + 1)
     )
     try:

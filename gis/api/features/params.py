@@ -293,13 +293,11 @@ def _search(text: str | None) -> str | None:
 
 
 def _sheet(name: str | None, city: City) -> Sheet | None:
-    """A sheet by its name; cadastral names are read in the city's zone, and leave out part of the northing."""
+    """A sheet by its name; cadastral names are those of the city's zone."""
     if name is None:
         return None
-    west, south, east, north = city.extent
-    _, middle = crs.transform_xy((west + east) / 2, (south + north) / 2, crs.WGS84, city.crs.storage)
     try:
-        return parse_sheet(name.strip(), crs=city.crs.storage, near_north=float(middle))
+        return parse_sheet(name.strip(), crs=city.crs.storage)
     except UsageError as error:
         raise UsageError(
             error.message,

@@ -72,9 +72,12 @@ def _shape(node: Any, given: CrsRef, level: int) -> BaseGeometry:
         raise invalid("a geometry in the filter is not GeoJSON")
     counter = [0]
     coordinates = _coordinates(node.get("coordinates"), _DEPTHS[kind], given.swap, counter)
+    parts = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(kind, [])
     try:
+        if any(ring[0] != ring[-1] for rings in parts for ring in rings):  # shapely would close it
+            raise ValueError
         made: BaseGeometry = shapely.geometry.shape({"type": kind, "coordinates": coordinates})
-    except (ValueError, TypeError, shapely.errors.ShapelyError):
+    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError):
         raise invalid("a geometry in the filter has too few points or an open ring") from None
     if made.is_empty:
         raise invalid("a geometry in the filter is empty")

@@ -1,16 +1,18 @@
 """FlatGeobuf and GeoPackage, written by GDAL in a thread to a temporary file that is gone afterwards.
 
 Coordinates stand in traditional order (x east), as both formats want it whatever the CRS's axes.
+FlatGeobuf has one dimension for all: where only some features have heights, the others get NaN, not 0.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
+import shapely
 from psycopg import sql
 
 from gis.api.features.params import View
@@ -18,14 +20,6 @@ from layers.model import FieldDef
 from layers.registry import Layer
 
 _DRIVERS: Final = {"fgb": "FlatGeobuf", "gpkg": "GPKG"}
-_TYPES: Final = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "datetime": pa.timestamp("us", tz="UTC"),
-}
 
 
 def geometry_column(view: View, storage: int) -> sql.Composed:
@@ -42,12 +36,28 @@ def write(
     output: str, layer: Layer, view: View, fields: Sequence[FieldDef], rows: Sequence[Sequence[Any]]
 ) -> bytes:
     """The file; each row has the fields' values and then WKB. Blocking, seconds for 10,000 features."""
-    import pyogrio  # imports GDAL: only whoever asks for a file pays for it
+    # GDAL and Arrow take a second to import: only whoever asks for a file pays for it
+    import pyarrow as pa
+    import pyogrio
 
+    types = {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "datetime": pa.timestamp("us", tz="UTC"),
+    }
     columns = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
-    arrays = [pa.array(c, _TYPES[f.type]) for c, f in zip(columns, fields, strict=False)]
+    arrays = [pa.array(c, types[f.type]) for c, f in zip(columns, fields, strict=False)]
+    shapes, heights = list(columns[len(fields)]), False
+    if layer.definition.z != "none":
+        deep = [_has_z(s) for s in shapes if s is not None]
+        heights = any(deep) or layer.definition.z == "required"
+        if output == "fgb" and heights and not all(deep):
+            shapes = _with_nan(shapes)
     names = [f.name for f in fields]
-    table = pa.table([*arrays, pa.array(columns[len(fields)], pa.binary())], names=[*names, "geom"])
+    table = pa.table([*arrays, pa.array(shapes, pa.binary())], names=[*names, "geom"])
     with tempfile.TemporaryDirectory(prefix="bandoso-") as folder:
         path = Path(folder) / f"{layer.id}.{output}"
         pyogrio.write_arrow(
@@ -56,13 +66,24 @@ def write(
             layer=layer.id,
             driver=_DRIVERS[output],
             geometry_name="geom",
-            geometry_type=_geometry_type(layer),
+            geometry_type=_geometry_type(layer, heights),
             crs=f"EPSG:{view.crs.code}",
         )
         return path.read_bytes()
 
 
-def _geometry_type(layer: Layer) -> str:
-    if layer.definition.geometry == "Geometry" or layer.definition.z == "optional":
+def _geometry_type(layer: Layer, heights: bool) -> str:
+    if layer.definition.geometry == "Geometry":
         return "Unknown"
-    return layer.definition.geometry + (" Z" if layer.definition.z == "required" else "")
+    return layer.definition.geometry + (" Z" if heights else "")
+
+
+def _has_z(wkb: bytes) -> bool:
+    """Whether ISO WKB, little-endian as PostGIS writes it here, has heights."""
+    return int.from_bytes(wkb[1:5], "little") > 1000
+
+
+def _with_nan(shapes: list[bytes | None]) -> list[bytes | None]:
+    made = shapely.force_3d(shapely.from_wkb(shapes), math.nan)
+    found: list[bytes | None] = shapely.to_wkb(made, flavor="iso", output_dimension=3).tolist()
+    return found

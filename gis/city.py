@@ -51,6 +51,8 @@ class City(Model):
     #: Sheet index layer -> (system, scale) that fills it.
     sheets: dict[Identifier, tuple[Literal["topographic", "cadastral"], ...]] = {}
     sheet_scales: tuple[int, ...] = (5000, 2000)
+    #: Boxes (degrees, WGS 84) over which sheets are indexed; none means the whole extent.
+    sheet_areas: tuple[tuple[float, float, float, float], ...] = ()
     #: Longitude, latitude, zoom of the page's first view.
     view: tuple[float, float, float]
     #: Longitude and latitude of the demo district's centre.

@@ -26,6 +26,7 @@ from gis.db.server import database as open_database
 from gis.errors import BandosoError
 from gis.settings import Settings
 from layers.registry import Catalogue
+from tests.prepared_cluster import Cache, key
 
 FreshDatabase = Callable[[str], Database]
 
@@ -95,12 +96,24 @@ def catalogue(settings: Settings, city: City) -> Catalogue:
 
 
 @pytest.fixture(scope="session")
-def embedded(settings: Settings) -> Iterator[Database]:
-    """A running embedded PostGIS, its database not prepared."""
+def embedded(
+    settings: Settings, city: City, catalogue: Catalogue, pytestconfig: pytest.Config
+) -> Iterator[Database]:
+    """A running embedded PostGIS with the databases ``bandoso`` and ``prepared`` (the template of copies)."""
+    assert pytestconfig.cache is not None
+    cache, name = Cache(pytestconfig.cache.mkdir("bandoso-clusters")), key()
     custom = settings.data_dir / "conf" / "postgresql.custom.conf"
     custom.parent.mkdir(parents=True)
     # Crashes are tested on servers of their own (tests/db/test_server.py); here only time matters.
     custom.write_text("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+    if not cache.restore(name, settings.data_dir / "postgres"):
+        with open_database(settings) as db:
+            prepare(db.owner_dsn, city, catalogue)
+            postgres = make_conninfo(db.owner_dsn, dbname="postgres")
+            with psycopg.connect(postgres, autocommit=True) as connection:
+                # no session may be in a template while it is copied, autovacuum's neither
+                connection.execute("CREATE DATABASE prepared TEMPLATE bandoso ALLOW_CONNECTIONS false")
+        cache.keep(name, settings.data_dir / "postgres")
     with open_database(settings) as db:
         yield db
 
@@ -109,9 +122,6 @@ def embedded(settings: Settings) -> Iterator[Database]:
 def database(embedded: Database, city: City, catalogue: Catalogue) -> Database:
     """The prepared database of the session: read it, do not change it."""
     prepare(embedded.owner_dsn, city, catalogue)
-    with psycopg.connect(make_conninfo(embedded.owner_dsn, dbname="postgres"), autocommit=True) as connection:
-        # the template of all copies: no session may be in one, autovacuum's neither
-        connection.execute("CREATE DATABASE prepared TEMPLATE bandoso ALLOW_CONNECTIONS false")
     return embedded
 
 

@@ -82,13 +82,12 @@ class Cluster:
             return
         last = users.try_exclusive()
         users.close()
-        if last and keepers:
-            self._wait_until_down(keepers)
+        down = last and keepers is not None and self._wait_until_down(keepers)
         if keepers:
             keepers.close()
         if self._process is not None:
-            if last:
-                self._process.wait(timeout=10)
+            if down:
+                self._process.wait(timeout=10)  # its lock is free: it is at its very end
             else:
                 _left_running.append(self._process)
             self._process = None
@@ -261,22 +260,24 @@ class Cluster:
 
     # -- stopping ---------------------------------------------------------------------------------
 
-    def _wait_until_down(self, keepers: FileLock) -> None:
+    def _wait_until_down(self, keepers: FileLock) -> bool:
+        """Wait for the keeper's end; False if others use the server again, or it takes too long."""
         probe = FileLock(self.run / "users.lock")
         try:
             deadline = time.monotonic() + LEAVE_SECONDS
             while time.monotonic() < deadline:
                 if keepers.try_exclusive():
-                    return
+                    return True
                 # Shared is to be had as long as the keeper has not begun to stop: give it a moment.
                 # If another process joined meanwhile the keeper goes on working, and so may we.
                 if probe.try_shared():
                     probe.release()
                     if self._joined_again():
-                        return
+                        return False
                 time.sleep(0.005)
         finally:
             probe.close()
+        return False
 
     def _joined_again(self) -> bool:
         """Whether a process beside the keeper has the users' lock now."""

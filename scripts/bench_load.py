@@ -39,7 +39,15 @@ from gis.settings import Settings  # noqa: E402
 
 LAYER = "cadastre_parcel"
 BATCH = 50_000
-STREETS = ("Nguyễn Huệ", "Lê Lợi", "Đồng Khởi", "Trần Hưng Đạo", "Võ Văn Kiệt", "Mai Chí Thọ", "Lương Định Của")
+STREETS = (
+    "Nguyễn Huệ",
+    "Lê Lợi",
+    "Đồng Khởi",
+    "Trần Hưng Đạo",
+    "Võ Văn Kiệt",
+    "Mai Chí Thọ",
+    "Lương Định Của",
+)
 USES = ("ODT", "CLN", "ONT", "TMD", "DGT", "SKC", "TSC", "LUC")
 
 
@@ -181,7 +189,7 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
                 row = connection.execute("SELECT count(*) FROM bench.parcels").fetchone()
                 assert row == (count,), row
         sql("DROP SCHEMA bench CASCADE", f"TRUNCATE layer.{LAYER}")
-    result = {
+    return {
         "parcels": count,
         "bandoso_s": round(statistics.median(ours), 2),
         "ogr2ogr_s": round(statistics.median(theirs), 2),
@@ -190,7 +198,6 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
         "all": {"bandoso_s": ours, "ogr2ogr_s": theirs},
         "details": details,
     }
-    return result
 
 
 def main() -> None:
@@ -204,8 +211,9 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     ok = result["ratio"] <= 1.0 and result["peak_mb"] <= 600
     print(
-        f"load {result['parcels']:,} parcels: bandoso {result['bandoso_s']} s, ogr2ogr {result['ogr2ogr_s']} s, "
-        f"ratio {result['ratio']} (goal 1.0), peak {result['peak_mb']} MB (goal 600): {'ok' if ok else 'NOT MET'}"
+        f"load {result['parcels']:,} parcels: bandoso {result['bandoso_s']} s,"
+        f" ogr2ogr {result['ogr2ogr_s']} s, ratio {result['ratio']} (goal 1.0),"
+        f" peak {result['peak_mb']} MB (goal 600): {'ok' if ok else 'NOT MET'}"
     )
     sys.exit(0 if ok else 1)
 

@@ -52,8 +52,13 @@ class Pipeline:
     def __post_init__(self) -> None:
         self._converter = Converter(self.target, self.plan.rules, self.text)
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """What was converted or dropped as the layer or the mapping says: what -> count."""
+        return self.shapes.notes | self.text.notes | self._converter.notes
+
     def run(self, batch: pa.RecordBatch, rows: Rows, first_fid: int) -> Prepared:
-        """Convert ``batch`` whose source row numbers are ``rows``; accepted rows get fids from ``first_fid``."""
+        """Convert ``batch``, the source rows ``rows``; accepted rows get fids from ``first_fid`` on."""
         issues = Issues(batch.num_rows)
         columns = {f.name: self._converter.convert(f, batch, issues) for f in self.target.settable}
         given, shapes = self.shapes.read(batch.column(GEOMETRY), issues)
@@ -61,7 +66,9 @@ class Pipeline:
         keep = ~rejected
         accepted = int(keep.sum())
         rejects = (
-            reject_records(batch, rows, rejected, given, self.shapes.source, issues.of) if rejected.any() else []
+            reject_records(batch, rows, rejected, given, self.shapes.source, issues.of)
+            if rejected.any()
+            else []
         )
         body = self._copy(columns, shapes, keep, first_fid, accepted)
         return Prepared(accepted, rows[keep], body, rejects, dict(issues.counts()))

@@ -32,11 +32,15 @@ Examples:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--layer", required=True, metavar="ID", help="Layer that takes the features.")
-@click.option("--crs", metavar="EPSG:n", callback=_epsg, help="CRS of the coordinates, when the file does not say.")
+@click.option(
+    "--crs", metavar="EPSG:n", callback=_epsg, help="CRS of the coordinates, when the file does not say."
+)
 @click.option(
     "--encoding", type=click.Choice(["auto", *ENCODINGS]), default="auto", help="Encoding of the text."
 )
-@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE.yml", help="Which column fills which field.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), metavar="FILE.yml", help="Which column fills which field."
+)
 @click.option(
     "--mode",
     type=click.Choice(["append", "upsert", "replace"]),
@@ -48,7 +52,9 @@ Examples:
 @click.option("--owner", metavar="ID", help="Agency that owns the features, when not the layer's.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
 @click.option("--allow-outside", is_flag=True, help="Take features outside the city's extent.")
-@click.option("--accept-invalid", is_flag=True, help="Take geometry that crosses itself, for the checks to find.")
+@click.option(
+    "--accept-invalid", is_flag=True, help="Take geometry that crosses itself, for the checks to find."
+)
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path),

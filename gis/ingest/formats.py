@@ -108,7 +108,7 @@ def sniff(path: Path) -> Source:
         raise LoadRefused(
             f"{path.name} is incomplete: the {', '.join(missing)} file is missing",
             code="missing-part",
-            hint=f"a {found.name} consists of {', '.join((found.suffix, *found.needs))}; deliver them together",
+            hint=f"a {found.name} consists of {', '.join((found.suffix, *found.needs))}; send all",
         )
     parts += [p for suffix in found.may_have if (p := _sibling(path, suffix))]
     return Source(found, path, tuple(parts))

@@ -32,8 +32,15 @@ def build_indexes(dsn: str, layer: Layer, table: str, stop: threading.Event) -> 
     """
     tasks: queue.SimpleQueue[Callable[[psycopg.Connection], None]] = queue.SimpleQueue()
     found: list[Duplicate] = []
-    for index in sorted(layer_indexes(layer), key=_cost, reverse=True):
-        tasks.put(_index_task(layer, index, table, found))
+    indexes = sorted(layer_indexes(layer), key=_cost, reverse=True)
+    # ALTER TABLE ... PRIMARY KEY wants the table for itself, so it cannot run beside the others.
+    with connect(dsn) as alone:
+        for index in indexes:
+            if index.primary:
+                _index_task(layer, index, table, found)(alone)
+    for index in indexes:
+        if not index.primary:
+            tasks.put(_index_task(layer, index, table, found))
     tasks.put(_run(SQL("ANALYZE {}").format(Identifier(LAYERS, table))))
     workers = max(1, min(4, os.cpu_count() or 1))
     connections = [connect(dsn) for _ in range(workers)]

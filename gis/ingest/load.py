@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -75,7 +76,9 @@ def load(
         mapping = read_mapping(request.mapping)
     if request.owner is not None:
         mapping = mapping.model_copy(update={"fields": {**mapping.fields, "owner": constant(request.owner)}})
-    rejects = RejectsFile(request.rejects or Path.cwd() / f"{request.file.name}.rejects.geojson")
+    rejects = RejectsFile(
+        request.rejects or _rejects_folder(settings) / f"{request.file.name}.rejects.geojson"
+    )
     target = Target.of(layer, city, request.owner)
     with staged(request.file, request.source_layer) as delivery:
         reading = ReadRequest(
@@ -107,7 +110,9 @@ def load(
                 report.added = report.loaded
             else:
                 assert db is not None
-                with LayerWriter(db, city, layer, request.mode, (*target.columns, "geom", "load_id")) as writer:
+                with LayerWriter(
+                    db, city, layer, request.mode, (*target.columns, "geom", "load_id")
+                ) as writer:
                     job.load(writer, started)
         except BaseException:
             if report.rejected and report.loaded == 0 and report.selected:
@@ -117,6 +122,12 @@ def load(
             raise
     report.seconds = round(time.monotonic() - started, 2)
     return report
+
+
+def _rejects_folder(settings: Settings) -> Path:
+    """The current folder, or where that may not be written, the data folder."""
+    here = Path.cwd()
+    return here if os.access(here, os.W_OK) else settings.data_dir / "rejects"
 
 
 def _layer(catalogue: Catalogue, city: City, request: LoadRequest) -> Layer:

@@ -52,8 +52,9 @@ class Rule(_Strict):
     column: str | None = None
     #: The first that is not null.
     columns: tuple[str, ...] = ()
-    #: ``"osm-{osm_id}"``; ``{a|b}`` takes the first that is not null. Null when any place is empty.
-    template: str | None = None
+    #: ``"osm-{osm_id}"``; ``{a|b}`` takes the first that is not null. Null when any place is empty; of a list
+    #: the first that is not null.
+    template: str | tuple[str, ...] | None = None
     constant: Scalar = None
     #: Source value (as text) -> value of the field; null drops the value.
     values: dict[str, Scalar] | None = None
@@ -65,6 +66,8 @@ class Rule(_Strict):
     decimal: Literal["point", "comma"] = "point"
     #: strptime form of dates that arrive as text, when not ISO 8601.
     date_format: str | None = None
+    #: Values that do not fit the field: reject the row, or drop the value (counted in the report).
+    invalid: Literal["reject", "null"] = "reject"
     #: For text in .VnXxxH fonts, whose bytes are those of small letters.
     case: Literal["upper", "lower"] | None = None
 
@@ -74,18 +77,26 @@ class Rule(_Strict):
         given = [s for s in sources if s is not None] + (["c"] if "constant" in self.model_fields_set else [])
         if len(given) != 1:
             raise ValueError("a field needs exactly one of column, columns, template, constant")
-        if self.template is not None:
+        for template in self.templates:
             try:
-                list(string.Formatter().parse(self.template))
+                list(string.Formatter().parse(template))
             except ValueError as error:
-                raise ValueError(f"template {self.template!r}: {error}") from None
+                raise ValueError(f"template {template!r}: {error}") from None
         return self
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """``template`` as a tuple."""
+        if self.template is None:
+            return ()
+        return (self.template,) if isinstance(self.template, str) else self.template
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The source columns that the rule reads."""
         if self.template is not None:
-            places = [name for _, name, _, _ in string.Formatter().parse(self.template) if name]
+            parsed = (p for t in self.templates for p in string.Formatter().parse(t))
+            places = [name for _, name, _, _ in parsed if name]
             return tuple(c.strip() for place in places for c in place.split("|"))
         return (self.column,) if self.column is not None else self.columns
 
@@ -214,13 +225,12 @@ def _best_matches(f: FieldDef, columns: Sequence[str]) -> list[str]:
         found = [c for c in columns if fold(c) in folded]
         if found:
             return found
-    cut = [c for c in columns if len(c) == 10 and f.name.startswith(c.lower())]
-    return cut
+    return [c for c in columns if len(c) == 10 and f.name.startswith(c.lower())]
 
 
 def _describe(rule: Rule) -> str:
     if rule.template is not None:
-        text = f"template {rule.template!r}"
+        text = "template " + " or ".join(rule.templates)
     elif rule.column is not None:
         text = rule.column
     elif rule.columns:

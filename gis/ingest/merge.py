@@ -40,10 +40,11 @@ def unique_keys(layer: Layer) -> list[tuple[str, ...]]:
     return [("asset_id",), *layer.definition.keys]
 
 
-def drop_repeated(
-    connection: psycopg.Connection, staged: Composable, key: Sequence[str]
-) -> list[Duplicate]:
-    """Delete the rows of ``staged`` that repeat the key of an earlier one; a key whose last column is null is none."""
+def drop_repeated(connection: psycopg.Connection, staged: Composable, key: Sequence[str]) -> list[Duplicate]:
+    """Delete the rows of ``staged`` that repeat the key of an earlier one.
+
+    A key whose last column is null is none.
+    """
     query = SQL(
         """
         WITH numbered AS (
@@ -142,7 +143,8 @@ def fill_replacement(
         """
         WITH judged AS (
             SELECT {s}, s.load_id AS new_load, s.fid AS new_fid,
-                   t.fid AS old_fid, t.version AS old_version, t.updated_at AS old_time, t.load_id AS old_load,
+                   t.fid AS old_fid, t.version AS old_version,
+                   t.updated_at AS old_time, t.load_id AS old_load,
                    t.fid IS NOT NULL AND NOT ({differs}) AS same
             FROM {staged} AS s LEFT JOIN {t} AS t ON t.asset_id = s.asset_id
         ), written AS (

@@ -93,7 +93,7 @@ def open_ogr(
     opened = Opened(
         layer=name,
         columns=(),
-        crs=str(kind.crs and f"EPSG:{kind.crs}" or meta["crs"] or "") or None,
+        crs=str((kind.crs and f"EPSG:{kind.crs}") or meta["crs"] or "") or None,
         count=int(info["features"]) if info["features"] >= 0 else None,
         batches=iter(()),
         tags="other_tags" if kind.driver == "OSM" else None,

@@ -28,9 +28,6 @@ from gis.ingest.protocol import ReadRequest
 from gis.ingest.sources import FID, GEOMETRY, Opened, open_source
 from gis.ingest.text import TextCleaner
 
-#: Feature ids are asked for in blocks of this many.
-_FID_BLOCK = 65_536
-
 
 class Child:
     """One reading, from request to last frame."""
@@ -85,7 +82,7 @@ class Child:
                 if not judged:
                     self._judge(batch, source)
                 if request.write and self._fids_left < batch.num_rows:
-                    self._ask_for_fids(max(_FID_BLOCK, batch.num_rows))
+                    self._ask_for_fids(batch.num_rows)
                 self._convert(pipeline, batch, rows)
                 if not judged:
                     text.refuse_if_sure()
@@ -115,7 +112,11 @@ class Child:
         """Refuse a file whose coordinates cannot be the city's, before anything is written."""
         target = self.request.target
         found = diagnose(
-            shapes.sample(batch.column(GEOMETRY)), source, target.extent, target.storage, offered=target.offered
+            shapes.sample(batch.column(GEOMETRY)),
+            source,
+            target.extent,
+            target.storage,
+            offered=target.offered,
         )
         # Without one readable coordinate each row is rejected with its own reason.
         if found.ok or found.mistake == "no-coordinates":
@@ -177,7 +178,7 @@ class Child:
             protocol.DONE,
             {
                 "read": self._read,
-                "conversions": pipeline.shapes.notes | pipeline.text.notes,
+                "conversions": pipeline.notes,
                 "warnings": warnings,
                 "encoding": "utf-8" if opened.encoding == "auto" else opened.encoding,
                 "encoding_how": opened.encoding_how,
@@ -202,7 +203,9 @@ def _source_crs(request: ReadRequest, opened: Opened) -> tuple[int, str]:
     found = identify(opened.crs) if opened.crs else None
     if request.crs is not None:
         if not crs.is_known(request.crs):
-            raise UsageError(f"EPSG:{request.crs} is not a CRS that is defined here", hint="see config/crs.yml")
+            raise UsageError(
+                f"EPSG:{request.crs} is not a CRS that is defined here", hint="see config/crs.yml"
+            )
         if request.format.crs is not None and request.crs != request.format.crs:
             raise UsageError(f"{request.format.name} is always EPSG:{request.format.crs}")
         how = f"--crs EPSG:{request.crs}"
@@ -235,7 +238,9 @@ def main() -> None:
             ogr.leave_one_driver(request.format.driver)
         crs.definition(request.target.storage)
         program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]
-        system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")]
+        system = [
+            Path(p) for p in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+        ]
         sandbox.shut_in([*program, *system, *request.parts, request.path], [request.work])
         child.run()
     except BandosoError as error:
@@ -244,7 +249,9 @@ def main() -> None:
             {"kind": type(error).__name__, "message": error.message, "code": error.code, "hint": error.hint},
         )
     except MemoryError:
-        child.say(protocol.ERROR, {"kind": "LoadRefused", "message": "reading the file needs too much memory"})
+        child.say(
+            protocol.ERROR, {"kind": "LoadRefused", "message": "reading the file needs too much memory"}
+        )
     except BrokenPipeError:
         return
     except Exception:

@@ -95,9 +95,7 @@ def _landlock(readable: list[Path], writable: list[Path]) -> bool:
         attributes += struct.pack("=Q", 3)  # TCP bind and connect: no rule allows any
     if abi >= 6:
         attributes += struct.pack("=Q", 3)  # abstract Unix sockets and signals stay inside
-    ruleset = libc.syscall(
-        _LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
-    )
+    ruleset = libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
         return False
     try:

@@ -30,7 +30,10 @@ CITY_MARGIN = 0.05
 _SINGLE = {"Point": 0, "LineString": 1, "Polygon": 3}
 _MULTI = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6}
 _PART_OF = {4: 0, 5: 1, 6: 3}
-_NAMES = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection")  # fmt: skip
+_NAMES = (
+    "Point", "LineString", "LinearRing", "Polygon",
+    "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection",
+)  # fmt: skip
 _GATHER: dict[int, Callable[..., Geometries]] = {
     0: shapely.multipoints,
     1: shapely.multilinestrings,
@@ -76,7 +79,9 @@ class ShapeReader:
     def encode(self, shapes: Geometries) -> pa.Array:
         """EWKB (little endian, with SRID) of each, as Arrow binary."""
         stamped = shapely.set_srid(shapes, self.target.storage)
-        encoded = shapely.to_wkb(stamped, output_dimension=3, byte_order=1, include_srid=True, flavor="extended")
+        encoded = shapely.to_wkb(
+            stamped, output_dimension=3, byte_order=1, include_srid=True, flavor="extended"
+        )
         return pa.array(encoded, pa.binary())
 
     @cached_property
@@ -100,7 +105,7 @@ class ShapeReader:
         """Reject the rows of ``mask`` that still have a geometry, and take it from them."""
         mask = np.asarray(mask) & ~shapely.is_missing(shapes)
         if mask.any():
-            issues.reject(mask, code, "geom", message if callable(message) else lambda _i, m=message: m)
+            issues.reject(mask, code, "geom", message if callable(message) else _always(message))
             shapes[mask] = None
 
     def _parsed(self, column: pa.Array, issues: Issues) -> Geometries:
@@ -135,7 +140,7 @@ class ShapeReader:
         for code, messages in failed.items():
             mask = np.zeros(issues.count, dtype=np.bool_)
             mask[list(messages)] = True
-            issues.reject(mask, code, "geom", lambda i, m=messages: m[i])
+            issues.reject(mask, code, "geom", messages.__getitem__)
 
     def _fitted(self, shapes: Geometries, issues: Issues) -> Geometries:
         """Convert to the layer's type where nothing is lost; reject the others."""
@@ -154,8 +159,7 @@ class ShapeReader:
             rows = np.flatnonzero(types == single)
             if len(rows):
                 shapes[rows] = _GATHER[single](shapes[rows], indices=np.arange(len(rows)))
-                if single != 3 or self.notes is not None:
-                    self._note(f"{_NAMES[single]} to {wanted}", len(rows))
+                self._note(f"{_NAMES[single]} to {wanted}", len(rows))
             fits = (types == _MULTI[wanted]) | (types == single)
         else:
             multi = single + 4 if single < 3 else 6
@@ -182,7 +186,8 @@ class ShapeReader:
                     break
                 parts = shapely.get_parts(parts)
             if len(parts) and (shapely.get_type_id(parts) == single).all():
-                shapes[row] = parts[0] if len(parts) == 1 else _GATHER[single](parts)
+                plain = len(parts) == 1 and self.target.geometry in _SINGLE
+                shapes[row] = parts[0] if plain else _GATHER[single](parts)
                 done += 1
         self._note(f"GeometryCollection to {self.target.geometry}", done)
         return shapes
@@ -229,7 +234,9 @@ class ShapeReader:
         self._reject(issues, shapes, ~usable, "outside-crs", message)
         if not self.allow_outside:
             outside = ~_within(bounds, self.city_box)
-            self._reject(issues, shapes, outside, "outside-city", "the feature is not inside the city's extent")
+            self._reject(
+                issues, shapes, outside, "outside-city", "the feature is not inside the city's extent"
+            )
 
     def _valid(self, shapes: Geometries, issues: Issues) -> None:
         invalid = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
@@ -237,6 +244,10 @@ class ShapeReader:
             rows = np.flatnonzero(invalid)
             why = dict(zip(rows.tolist(), shapely.is_valid_reason(shapes[rows]).tolist(), strict=True))
             self._reject(issues, shapes, invalid, "invalid-geometry", lambda i: str(why[i]))
+
+
+def _always(message: str) -> Callable[[int], str]:
+    return lambda _row: message
 
 
 def _finite(shapes: Geometries) -> Mask:

@@ -81,9 +81,7 @@ def choose_layer(
     if wanted is not None and (wanted in names):
         return wanted
     if wanted is not None and len(names) > 1:
-        raise UsageError(
-            f"the file has no layer {wanted!r}", hint="layers: " + ", ".join(names[:30])
-        )
+        raise UsageError(f"the file has no layer {wanted!r}", hint="layers: " + ", ".join(names[:30]))
     if osm:
         if dimension not in _OSM_LAYERS:
             raise UsageError("say which part of the OSM file: --source-layer points, lines or multipolygons")
@@ -142,7 +140,9 @@ def refuse_views(path: Path, layer: str) -> None:
         if kind == "table" and "VIRTUAL" not in str(sql or "").upper().split("(")[0]:
             return
     raise LoadRefused(
-        f"{layer} is not a table of the GeoPackage but a view", code="unsafe-file", hint="export it as a table"
+        f"{layer} is not a table of the GeoPackage but a view",
+        code="unsafe-file",
+        hint="export it as a table",
     )
 
 

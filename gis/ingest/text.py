@@ -43,7 +43,7 @@ class TextCleaner:
         bad = pc.match_substring_regex(trimmed, "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
         if pc.any(bad).as_py():
             issues.reject(
-                _mask(bad), "control-character", name, lambda i: f"{name} holds a control character"
+                _mask(bad), "control-character", name, lambda _i: f"{name} holds a control character"
             )
         return pc.if_else(pc.equal(pc.utf8_length(trimmed), 0), pa.scalar(None, pa.string()), trimmed)
 
@@ -79,7 +79,7 @@ class TextCleaner:
                 values.append(None)
                 bad[i] = True
                 self.detector.add([value.decode("latin-1")])
-        issues.reject(bad, "bad-encoding", name, lambda i: f"{name} is not valid UTF-8")
+        issues.reject(bad, "bad-encoding", name, lambda _i: f"{name} is not valid UTF-8")
         return pa.array(values, pa.string())
 
     def _legacy(self, name: str, texts: pa.Array, issues: Issues) -> pa.Array:
@@ -103,7 +103,7 @@ class TextCleaner:
             self._note(f"text left as it was: not in {self.encoding}", _hits(kept, indices))
         if bad.any():
             rows = _mask(pc.take(pa.array(bad), indices))
-            issues.reject(rows, "bad-encoding", name, lambda i: f"{name} is not valid {self.encoding}")
+            issues.reject(rows, "bad-encoding", name, lambda _i: f"{name} is not valid {self.encoding}")
         return pc.take(pa.array(decoded, pa.string()), indices)
 
     def _note(self, what: str, count: int) -> None:

@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,20 +42,37 @@ class Converter:
     target: Target
     rules: dict[str, Rule]
     text: TextCleaner
+    #: Values dropped because the mapping says so: what -> count.
+    notes: dict[str, int] = field(default_factory=dict)
 
     def convert(self, f: FieldDef, batch: pa.RecordBatch, issues: Issues) -> pa.Array:
         """The field's column for ``batch``; rows that do not fit are null and noted in ``issues``."""
         rule = self.rules.get(f.name)
         if rule is None:
-            column: pa.Array = pa.nulls(batch.num_rows, ARROW[f.type])
-        else:
-            source = self._source(rule, batch, issues)
-            if rule.values is not None:
-                source = self._mapped(f, rule, source, issues)
-            if rule.case is not None and pa.types.is_string(source.type):
-                source = (pc.utf8_upper if rule.case == "upper" else pc.utf8_lower)(source)
-            column = self._typed(f, rule, source, issues)
-        return self._completed(f, column, issues)
+            return self._completed(f, pa.nulls(batch.num_rows, ARROW[f.type]), issues)
+        if rule.invalid == "null":
+            return self._completed(f, self._fitting(f, rule, batch), issues)
+        return self._completed(f, self._given(f, rule, batch, issues), issues)
+
+    def _given(self, f: FieldDef, rule: Rule, batch: pa.RecordBatch, issues: Issues) -> pa.Array:
+        source = self._source(rule, batch, issues)
+        if rule.values is not None:
+            source = self._mapped(f, rule, source, issues)
+        if rule.case is not None and pa.types.is_string(source.type):
+            source = (pc.utf8_upper if rule.case == "upper" else pc.utf8_lower)(source)
+        return self._typed(f, rule, source, issues)
+
+    def _fitting(self, f: FieldDef, rule: Rule, batch: pa.RecordBatch) -> pa.Array:
+        """The column with what does not fit made null, and counted."""
+        apart = Issues(batch.num_rows)
+        column = self._given(f, rule, batch, apart)
+        self._limits(f, column, apart)
+        unfit = apart.rejected
+        if not unfit.any():
+            return column
+        what = f"{f.name}: values that do not fit dropped (invalid: null)"
+        self.notes[what] = self.notes.get(what, 0) + int(unfit.sum())
+        return pc.if_else(pa.array(unfit), pa.scalar(None, column.type), column)
 
     def _completed(self, f: FieldDef, column: pa.Array, issues: Issues) -> pa.Array:
         """Defaults for nulls, then what the field demands."""
@@ -67,7 +84,12 @@ class Converter:
             self._reject(issues, pc.invert(known), "owner", f, column, "names no agency of the city")
         if f.required and column.null_count:
             empty = _mask(pc.is_null(column)) & ~issues.rejected
-            issues.reject(empty, "required", f.name, lambda i: f"{f.name} is empty")
+            issues.reject(empty, "required", f.name, lambda _i: f"{f.name} is empty")
+        self._limits(f, column, issues)
+        return column
+
+    def _limits(self, f: FieldDef, column: pa.Array, issues: Issues) -> None:
+        """Lengths and ranges."""
         if f.max_length is not None and f.type == "string":
             long = pc.greater(pc.utf8_length(column), f.max_length)
             self._reject(issues, long, "too-long", f, column, f"is longer than {f.max_length} characters")
@@ -78,7 +100,6 @@ class Converter:
             if f.maximum is not None:
                 high = pc.greater(column, f.maximum)
                 self._reject(issues, high, "out-of-range", f, column, f"is above {f.maximum:g}")
-        return column
 
     def _reject(
         self, issues: Issues, flags: pa.Array, code: str, f: FieldDef, column: pa.Array, why: str
@@ -92,7 +113,8 @@ class Converter:
 
     def _source(self, rule: Rule, batch: pa.RecordBatch, issues: Issues) -> pa.Array:
         if rule.template is not None:
-            return self._template(rule.template, batch, issues)
+            made = [self._template(t, batch, issues) for t in rule.templates]
+            return made[0] if len(made) == 1 else pc.coalesce(*made)
         if not rule.reads:
             return pa.repeat(pa.scalar(rule.constant), batch.num_rows)
         columns = [self._column(name, batch, issues) for name in rule.reads]
@@ -197,7 +219,7 @@ class Converter:
             column = pc.multiply(column, rule.scale)
         odd = pc.invert(pc.is_finite(column))
         if pc.any(odd).as_py():
-            issues.reject(_mask(odd), "not-finite", f.name, lambda i: f"{f.name} is NaN or infinite")
+            issues.reject(_mask(odd), "not-finite", f.name, lambda _i: f"{f.name} is NaN or infinite")
         return column
 
     def _integer(self, f: FieldDef, rule: Rule, source: pa.Array, issues: Issues) -> pa.Array:
@@ -249,7 +271,7 @@ class Converter:
         def one(text: str) -> tuple[dt.date | dt.datetime | None, bool]:
             try:
                 if rule.date_format:
-                    moment = dt.datetime.strptime(text, rule.date_format)  # noqa: DTZ007
+                    moment = dt.datetime.strptime(text, rule.date_format)
                 else:
                     moment = dt.datetime.fromisoformat(text.replace("/", "-") if len(text) == 10 else text)
             except ValueError:
@@ -274,9 +296,7 @@ class Converter:
 
 def is_text(kind: pa.DataType) -> bool:
     """Text, or bytes that should be text."""
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)
-    )
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
 
 
 def _parse_number(text: str, decimal: str) -> float | None:

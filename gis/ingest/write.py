@@ -171,7 +171,9 @@ class LayerWriter:
             table, options = self._built_table, SQL("FORMAT binary, FREEZE")
         else:
             self._main.execute(
-                SQL("CREATE TEMP TABLE {} (LIKE {})").format(Identifier(_STAGED), names.table(self._layer))
+                SQL("CREATE TEMP TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
+                    Identifier(_STAGED), names.columns(self._columns), names.table(self._layer)
+                )
             )
             table, options = Identifier(_STAGED), SQL("FORMAT binary")
         self._copying = self._main.cursor().copy(
@@ -212,9 +214,7 @@ class LayerWriter:
             if self._empty:
                 done = Written()
                 with self._timed("indexes"):
-                    done.duplicates = build_indexes(
-                        self._db.owner_dsn, self._layer, self._built, self._stop
-                    )
+                    done.duplicates = build_indexes(self._db.owner_dsn, self._layer, self._built, self._stop)
                 return done
             self._main.autocommit = True
             staged = Identifier(_STAGED)
@@ -266,8 +266,8 @@ class LayerWriter:
                 self._lock("ACCESS EXCLUSIVE")
                 connection.execute(ddl.script(ddl.swap_statements(self._layer, self._built)))
             connection.execute(
-                "UPDATE bandoso.load SET finished_at = clock_timestamp(), rows = %s, rejected = %s, report = %s"
-                " WHERE id = %s",
+                "UPDATE bandoso.load SET finished_at = clock_timestamp(), rows = %s, rejected = %s,"
+                " report = %s WHERE id = %s",
                 [rows, rejected, orjson.dumps(report, default=str).decode(), self.load_id],
             )
             connection.commit()
@@ -300,4 +300,6 @@ def sentences(layer: Layer, city: City) -> Iterator[None]:
     except psycopg.errors.QueryCanceled as error:
         raise DatabaseError("the load was stopped", hint="nothing was changed") from error
     except psycopg.Error as error:
-        raise DatabaseError("the database could not take the load", hint="nothing was changed") from error
+        raise DatabaseError(
+            "the database could not take the load", hint=f"nothing was changed (SQLSTATE {error.sqlstate})"
+        ) from error

@@ -1,4 +1,4 @@
-"""``server``: the real program, several processes, over a copy of the database with a few rows of every layer."""
+"""``server``: the real program, several processes, over a copy of the database with rows in every layer."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import httpx
 
 #: Nothing of the inside may show in an error.
 _INSIDE = re.compile(
-    r"(?i)select |insert |psycopg|traceback|bandoso_|/home/|/root/|/tmp/|\.py\b|pg_|relation \"|127\.0\.0\.1:5432"
+    r"(?i)select |insert |psycopg|traceback|bandoso_|/home/|/root/|/tmp/|\.py\b|pg_|relation \""
 )
 
 

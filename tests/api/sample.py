@@ -33,7 +33,7 @@ HOSTILE = "Đường Nguyễn Huệ'\"; DROP TABLE x; -- <script>alert(1)</scrip
 
 
 def load_sample(connection: psycopg.Connection, catalogue: Catalogue, city: City, rows: int = ROWS) -> int:
-    """Fill every empty public layer that takes data; the number of rows written. Needs an owner's connection."""
+    """Fill every public layer that takes data; the number of rows. Needs an owner's connection."""
     written = 0
     for layer in catalogue.public():
         if layer.definition.loadable:

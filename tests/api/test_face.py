@@ -293,3 +293,33 @@ def test_catalogue_for_the_page(get: Get, catalogue: Catalogue, city: City) -> N
         }
         assert set(one["title"]) == {"vi", "en"}
     assert layers["water_pipe"]["count"] == ROWS
+
+
+def test_page_glyphs_and_sprites(get: Get, server: str) -> None:
+    page = get("/map")
+    if page.status_code == 503:
+        assert_problem(page, 503, "page-not-built")
+        pytest.skip("the page is not built")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'self'" in policy
+    assert page.headers["cache-control"] == "no-cache"
+    assert get("/map/").content == page.content
+    assert get("/map", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    assets = re.findall(r'(?:src|href)="(/map/[^"]+)"', page.text)
+    assert assets
+    for path in assets:
+        asset = get(path)
+        assert asset.status_code == 200
+        assert asset.headers["x-content-type-options"] == "nosniff"
+        if re.search(r"-[\w-]{8}\.", path):
+            assert "immutable" in asset.headers["cache-control"]
+    font = "/fonts/Be%20Vietnam%20Pro%20Regular"
+    glyphs = get(f"{font}/7680-7935.pbf")
+    assert glyphs.headers["content-type"] == "application/x-protobuf"
+    assert len(glyphs.content) > 10_000, "the range of Vietnamese letters with two marks"
+    assert get("/fonts/Nobody,Be%20Vietnam%20Pro%20Regular/7680-7935.pbf").content == glyphs.content
+    assert get(f"{font}/40960-41215.pbf").content == b"", "a range without glyphs is no error"
+    assert get("/sprites/bandoso@2x.json").json()
+    assert get("/sprites/bandoso.png").headers["content-type"] == "image/png"

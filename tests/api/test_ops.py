@@ -45,7 +45,8 @@ def test_alive_and_ready(running: Server) -> None:
 
 def test_figures_count_requests_of_all_workers_by_route(running: Server) -> None:
     def counted(text: str) -> float:
-        prefix = 'bandoso_http_requests_total{method="GET",route="/collections/{collection}/items/{fid}",status="404"}'
+        route = "/collections/{collection}/items/{fid}"
+        prefix = f'bandoso_http_requests_total{{method="GET",route="{route}",status="404"}}'
         found = [line for line in text.splitlines() if line.startswith(prefix)]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 

@@ -1,4 +1,4 @@
-"""The real application with three more routes: what reading has no route for (bodies, slow and endless answers)."""
+"""The real application with what reading has no route for: bodies, slow and endless answers, a bug."""
 
 from __future__ import annotations
 

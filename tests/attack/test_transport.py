@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,10 +67,8 @@ def connect(target: Server, timeout: float = 60.0) -> socket.socket:
 def exchange(target: Server, raw: bytes) -> tuple[int, bytes]:
     """Status and body of the answer to raw bytes; status 0 when the connection was just closed."""
     with closing(connect(target)) as client:
-        try:
+        with suppress(OSError):  # it may be refused while we are still sending
             client.sendall(raw)
-        except OSError:
-            pass  # refused while we were still sending
         received = b""
         try:
             while piece := client.recv(65536):

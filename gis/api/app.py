@@ -35,6 +35,9 @@ from gis.settings import Settings
 
 LOG = logging.getLogger("bandoso.api")
 
+#: Seconds between two looks at the pool for /metrics.
+OBSERVE_EVERY = 2.0
+
 #: Hot paths first: routes are tried in order.
 ROUTES: Sequence[BaseRoute] = (
     *tiles.ROUTES,
@@ -70,7 +73,10 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         app.state.ogc = ogc.Ogc(state)
         reloader = Reloader(state)
         await reloader.start()
-        tasks = [asyncio.create_task(reloader.run()), asyncio.create_task(_warm(app.state.ogc))]
+        metrics.forget_killed()
+        tasks = [
+            asyncio.create_task(work) for work in (reloader.run(), _observe(state), _warm(app.state.ogc))
+        ]
         try:
             yield
         finally:
@@ -104,6 +110,13 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
     )
     app.router.redirect_slashes = False  # a wrong address is told, not guessed; writes must not redirect
     return app
+
+
+async def _observe(state: State) -> None:
+    """Every process keeps its own gauges fresh, whichever of them is asked for the figures."""
+    while True:
+        metrics.observe_state(state.pool, len(state.catalogue.public()))
+        await asyncio.sleep(OBSERVE_EVERY)
 
 
 async def _warm(documents: ogc.Ogc) -> None:

@@ -66,8 +66,9 @@ def observe(route: str, method: str, status: int, seconds: float, sent: int) -> 
         counters[2].inc(sent)
 
 
-def observe_pool(pool: AsyncConnectionPool[AsyncConnection]) -> None:
+def observe_state(pool: AsyncConnectionPool[AsyncConnection], layers: int) -> None:
     """Take the pool's own figures over into the gauges of this process."""
+    LAYERS.set(layers)
     stats = pool.get_stats()
     size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
     POOL.labels("idle").set(idle)
@@ -95,8 +96,29 @@ def drop_directory(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def forget_process() -> None:
-    """Take the gauges of this process out of the sum when it ends."""
+def forget_process(pid: int | None = None) -> None:
+    """Take the gauges of a process (this one by default) out of the sum when it ends."""
     directory = os.environ.get(VARIABLE)
     if directory and Path(directory).is_dir():
-        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(pid or os.getpid())  # type: ignore[no-untyped-call]
+
+
+def forget_killed() -> None:
+    """Take out the gauges of processes that were killed; called by each that starts."""
+    directory = os.environ.get(VARIABLE)
+    if not directory:
+        return
+    for path in Path(directory).glob("gauge_live*_*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            forget_process(int(pid))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -52,9 +52,6 @@ async def readyz(request: Request) -> Response:
 async def figures(request: Request) -> Response:
     """Prometheus figures of all processes: counts and durations, no addresses, no names of people."""
     known_parameters(request, ())
-    state = state_of(request)
-    metrics.observe_pool(state.pool)
-    metrics.LAYERS.set(len(state.catalogue.public()))
     body, media_type = await asyncio.to_thread(metrics.exposition)
     return Response(body, headers={**_NO_STORE, "Content-Type": media_type})
 

@@ -204,6 +204,13 @@ def test_a_killed_worker_is_replaced(running: Server) -> None:
     )
     eventually(lambda: running.get("/readyz").status_code == 200, "ready")
 
+    def connections() -> float:
+        lines = running.get("/metrics").text.splitlines()
+        states = [f'bandoso_pool_connections{{state="{state}"}} ' for state in ("idle", "used")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(tuple(states)))
+
+    eventually(lambda: connections() == 2 * running.settings.pool_size, "the dead worker's figures are gone")
+
 
 def test_a_second_server_on_the_port_is_told(running: Server, sample_db: Database) -> None:
     with pytest.raises(UsageError, match=f"port {running.port} is in use"):

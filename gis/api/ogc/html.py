@@ -13,7 +13,6 @@ from gis.api.ogc.config import service_title
 from gis.city import City
 
 _HERE = Path(__file__).parent
-STYLE_SHEET = _HERE / "static" / "face.css"
 
 
 @cache

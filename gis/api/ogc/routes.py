@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from gis.api import styles, tiles
 from gis.api.features import describe
 from gis.api.negotiate import COMMON, choose_format, choose_language, etag_of, has_current, known_parameters
-from gis.api.ogc import complete, html, openapi
+from gis.api.ogc import complete, openapi
 from gis.api.ogc.config import PLACEHOLDER
 from gis.api.ogc.documents import Document, Documents
 from gis.api.ogc.face import Face
@@ -28,6 +29,7 @@ from layers.registry import Catalogue
 JSON = "application/json"
 SCHEMA = "application/schema+json"
 HTML = "text/html; charset=utf-8"
+STYLE_SHEET = Path(__file__).parent / "static" / "face.css"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Ogc:
         content = kind.make(wanted, self.faces.of(wanted))
         if output == "json":
             return Document.of(orjson.dumps(content), kind.media_types[0], wanted.language)
+        from gis.api.ogc import html  # jinja2 costs a start 0.1 s
+
         page = html.render(
             kind.template,
             content,
@@ -180,7 +184,7 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def style_sheet(request: Request) -> Response:
     """The style sheet of the HTML pages."""
     known_parameters(request, ())
-    body = await asyncio.to_thread(html.STYLE_SHEET.read_bytes)
+    body = await asyncio.to_thread(STYLE_SHEET.read_bytes)
     headers = {"ETag": etag_of(body), "Cache-Control": "public, max-age=3600"}
     if has_current(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)

@@ -15,7 +15,8 @@ from layers.registry import Catalogue
 
 def smaller(city: City, *, east: float = 106.75, scales: tuple[int, ...] = (5000, 2000)) -> City:
     """The city's sheets around Ben Thanh only."""
-    return city.model_copy(update={"extent": (106.65, 10.75, east, 10.80), "sheet_scales": scales})
+    areas = ((106.65, 10.75, 106.70, 10.80), (106.68, 10.75, east, 10.80))  # they overlap
+    return city.model_copy(update={"sheet_areas": areas, "sheet_scales": scales})
 
 
 def test_whole_city_is_covered_at_both_scales(database: Database, city: City) -> None:

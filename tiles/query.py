@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import shapely
 from psycopg import sql
@@ -194,11 +195,12 @@ class Window:
     unit: float
 
 
+@lru_cache(maxsize=8192)
 def window(tile: Tile, buffer: int, storage: int) -> Window | None:
     """The buffered tile in the storage CRS; None where that CRS is not used.
 
     The box is transformed densely: a tile's edges are curves in the storage CRS, so its corners do not
-    bound it. What lies outside is cut, so level 0 (the whole world) is fine.
+    bound it. What lies outside is cut, so level 0 (the whole world) is fine. Kept, since it takes 0.4 ms.
     """
     tolerance = max(1e-3, tile.side / EXTENT / 4)
     shape = transform_box(tile.box(buffer), WEB_MERCATOR, storage, tolerance)

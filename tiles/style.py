@@ -2,7 +2,7 @@
 
 Every style layer is named ``<layer id>-<part>`` and says in its metadata which layer it draws; the parts
 are fill, outline, line, line-planned, line-retired, point, icon and label. Order: ``style.order`` of the
-definitions, all labels above everything else.
+definitions; all labels above everything else, those that appear from afar on top.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def make_style(
     template = f"{base_url}/tiles/WebMercatorQuad/{{z}}/{{y}}/{{x}}"
     if style_id != CITY:
         template += "?collections=" + ",".join(layer.id for layer in layers)
-    drawn = [
-        (layer, one)
-        # Sorting keeps the catalogue's order where style.order is the same.
-        for layer in sorted(layers, key=lambda one: one.definition.style.order)
-        for one in style_layers(layer, language)
-    ]
-    drawn.sort(key=lambda pair: pair[1]["type"] == "symbol" and "text-field" in pair[1]["layout"])
+    # Sorting keeps the catalogue's order where style.order is the same.
+    ordered = sorted(layers, key=lambda layer: layer.definition.style.order)
+    drawn = [one for layer in ordered for one in style_layers(layer, language)]
+    labels = [one for one in drawn if one["id"].endswith("-label")]
+    # MapLibre places the last ones first: a street's name, shown from afar, goes before a pipe's diameter.
+    labels.sort(key=lambda one: -one["minzoom"])
+    drawn = [one for one in drawn if not one["id"].endswith("-label")] + labels
     # A sector's style is laid over other maps, so it covers nothing.
     ground = [{"id": "background", "type": "background", "paint": {"background-color": BACKGROUND}}]
     return {
@@ -91,7 +91,7 @@ def make_style(
         },
         "sprite": f"{base_url}/sprites/bandoso",
         "glyphs": f"{base_url}/fonts/{{fontstack}}/{{range}}.pbf",
-        "layers": (ground if style_id == CITY else []) + [one for _layer, one in drawn],
+        "layers": (ground if style_id == CITY else []) + drawn,
     }
 
 
@@ -219,13 +219,18 @@ def _points(layer: Layer) -> Iterator[StyleLayer]:
     image = _icon(layer)
     if image is None:
         return
-    # From afar a circle says as much and thousands of icons hide each other; a circle stays underneath
+    # From afar a circle says as much, and thousands of icons hide each other; a circle stays underneath
     # for classes without an icon, and where the sprite lacks one.
     icon = _base(layer, "icon", "symbol", *_only(layer, "Point"))
-    icon["minzoom"] = max(layer.definition.tiles.min_zoom, min(ICON_ZOOM, SOURCE_MAX_ZOOM))
+    first = layer.definition.tiles.min_zoom
+    start = max(first, min(ICON_ZOOM, first + 2), MAJOR_ICON_ZOOM)
+    icon["minzoom"] = start
+    size = style.icon_size
+    if not isinstance(size, dict):
+        size = {start: round(0.55 * size, 3), start + 2: size}
     icon["layout"] |= {
         "icon-image": image,
-        "icon-size": _by_zoom(style.icon_size),
+        "icon-size": _by_zoom(size),
         "icon-allow-overlap": True,
         "icon-ignore-placement": True,
     }
@@ -233,8 +238,10 @@ def _points(layer: Layer) -> Iterator[StyleLayer]:
     yield icon
 
 
-#: From here on points are drawn with their icons.
-ICON_ZOOM = 15
+#: From here on points are drawn with their icons; what is in the tiles from afar (works, substations) has
+#: its icon earlier.
+ICON_ZOOM = 16
+MAJOR_ICON_ZOOM = 14
 
 
 def _label(layer: Layer, language: str) -> StyleLayer:

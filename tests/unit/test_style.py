@@ -102,13 +102,15 @@ def test_layers_are_drawn_in_order_and_labels_above_all(catalogue: Catalogue, ci
     layers = build(catalogue, city)["layers"][1:]
     is_label = ["text-field" in one["layout"] for one in layers]
     assert is_label == sorted(is_label)
-    for labels in (False, True):
-        orders = [
-            catalogue.layers[one["metadata"]["bandoso:layer"]].definition.style.order
-            for one, label in zip(layers, is_label, strict=True)
-            if label is labels
-        ]
-        assert orders == sorted(orders)
+    orders = [
+        catalogue.layers[one["metadata"]["bandoso:layer"]].definition.style.order
+        for one, label in zip(layers, is_label, strict=True)
+        if not label
+    ]
+    assert orders == sorted(orders)
+    ids = [one["id"] for one in layers]
+    # the last is placed first: a street's name before a pipe's diameter
+    assert ids.index("base_road-label") > ids.index("water_pipe-label")
 
 
 def fields_used(expression: object) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from gis.api.features.routes import ROUTES
@@ -33,7 +34,7 @@ class Client:
         self._thread.start()
         self.app = Starlette(
             routes=list(ROUTES),
-            exception_handlers={BandosoError: on_known_error},
+            exception_handlers={BandosoError: on_known_error, HTTPException: on_known_error},
             middleware=[Middleware(Problems)],
         )
         self.pool = self.run(open_reader_pool(settings, db))

@@ -177,6 +177,13 @@ def test_pages_for_people_escape_everything(client: Client) -> None:
     assert "<script>" not in text
 
 
+def test_pages_without_fields_still_lead_to_features(client: Client) -> None:
+    text = client.items("water_valve", f="html", properties="").text
+    assert "/collections/water_valve/items/7?" in text
+    assert client.items("water_valve", f="csv", properties="", skipGeometry="true").status_code == 200
+    assert client.items("water_valve", f="gpkg", properties="", skipGeometry="true").status_code == 200
+
+
 def test_pages_speak_both_languages(client: Client) -> None:
     vietnamese = client.items("water_valve", f="html").text
     english = client.items("water_valve", f="html", lang="en").text

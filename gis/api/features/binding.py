@@ -20,14 +20,15 @@ _CASTS: Final[dict[str, sql.SQL]] = {
 
 
 class Bind:
-    """Collects the values of one statement under names p0, p1, ... in the order of ``add``.
+    """Collects values of one statement under names (prefix p) p0, p1, ... in the order of ``add``.
 
     The type is always stated, also to the driver (Int8, Float8): psycopg would else choose smallint
     or integer by the value, and PostgreSQL would prepare one statement for each of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "p") -> None:
         self.values: dict[str, object] = {}
+        self._prefix = prefix
 
     def add(self, value: object, kind: str) -> sql.Composed:
         """A placeholder for ``value``, cast to the column type of the field type ``kind``."""
@@ -44,7 +45,7 @@ class Bind:
         return _CASTS[kind]
 
     def _place(self, value: object) -> sql.Placeholder:
-        name = f"p{len(self.values)}"
+        name = f"{self._prefix}{len(self.values)}"
         self.values[name] = value
         return sql.Placeholder(name)
 

@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import crs
 from gis.api.features.binding import Bind
-from gis.api.features.filters.geometries import ewkb
+from gis.api.features.filters.geometries import ewkb, stored_bounds
 from gis.crs import Box
 
 #: Share of the shape's extent tried as an inner box, when its corners give none.
@@ -38,6 +38,12 @@ def box_condition(box: Box, src: int, storage: int, bind: Bind, geom: sql.Compos
     return _CONDITION.format(
         geom=geom, shape=bound, inside=bind.add(ewkb(shapely.box(*inside), storage), "geometry")
     )
+
+
+def is_everywhere(box: Box, src: int, storage: int) -> bool:
+    """Whether the box holds all that can be stored: then it is no condition at all."""
+    west, south, east, north = stored_bounds(src, storage).bounds
+    return bool(box[0] <= west and box[1] <= south and box[2] >= east and box[3] >= north)
 
 
 def inner_box(shape: BaseGeometry) -> Box | None:

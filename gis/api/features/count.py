@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
 
-from gis.api.features.binding import Bind
 from gis.api.features.paging import Count
 from gis.api.features.params import ItemsQuery
-from gis.api.features.where import conditions, where
+from gis.api.features.where import Selection
 from gis.db.sql import table
 from layers.registry import Layer
 
 #: Exact up to here ...
 EXACT_ROWS: Final = 100_000
-#: ... and as far as counting takes no longer than this.
-EXACT_MS: Final = 200
+#: ... and as far as counting takes no longer than this (seconds).
+EXACT_SECONDS: Final = 0.1
 
 
 def known_count(query: ItemsQuery, returned: int, more: bool, total: int | None) -> Count | None:
@@ -32,30 +32,22 @@ def known_count(query: ItemsQuery, returned: int, more: bool, total: int | None)
     return None
 
 
-async def count(
-    connection: AsyncConnection[Any], layer: Layer, query: ItemsQuery, storage: int, at_least: int
-) -> Count:
-    """Rows that the request selects, counted up to EXACT_ROWS and EXACT_MS, else estimated."""
-    bind = Bind()
-    selected = sql.SQL("FROM {} {}").format(table(layer), where(conditions(layer, query, storage, bind)))
-    counting = sql.SQL("SELECT count(*) FROM (SELECT 1 {} LIMIT {}) AS counted").format(
-        selected, sql.Literal(EXACT_ROWS + 1)
-    )
+async def count(connection: AsyncConnection[Any], layer: Layer, selection: Selection, at_least: int) -> Count:
+    """Rows of the selection, counted up to EXACT_ROWS and EXACT_SECONDS, else estimated."""
+    selected = f"FROM {table(layer).as_string(None)} {selection.where()}"
+    counting = f"SELECT count(*) FROM (SELECT 1 {selected} LIMIT {EXACT_ROWS + 1}) AS counted"  # noqa: S608
     try:
-        async with connection.transaction():
-            await connection.execute(
-                sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(EXACT_MS))
-            )
-            cursor = await connection.execute(counting, bind.values)
+        # Leaving the block cancels the query in the database; the connection stays good.
+        async with asyncio.timeout(EXACT_SECONDS):
+            cursor = await connection.execute(counting.encode(), selection.values)
             row = await cursor.fetchone()
         if row is not None and row[0] <= EXACT_ROWS:
             return Count(int(row[0]))
         at_least = max(at_least, EXACT_ROWS + 1)
-    except QueryCanceled:
+    except (TimeoutError, QueryCanceled):
         pass
-    cursor = await connection.execute(
-        sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 {}").format(selected), bind.values, prepare=False
-    )
+    explain = f"EXPLAIN (FORMAT JSON) SELECT 1 {selected}"
+    cursor = await connection.execute(explain.encode(), selection.values, prepare=False)
     row = await cursor.fetchone()
     assert row is not None
     return Count(max(int(row[0][0]["Plan"]["Plan Rows"]), at_least), estimated=True)

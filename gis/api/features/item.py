@@ -6,16 +6,17 @@ import asyncio
 import hashlib
 from typing import Any, Final
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from starlette.responses import Response
 
 from gis.api.features import links
 from gis.api.features.formats import geojson
 from gis.api.features.page import Asked
 from gis.api.features.params import FORMATS, View
-from gis.api.features.query import one_feature, one_record, version_of
+from gis.api.features.query import digits, one_feature, shape_of, version_of
 from gis.api.headers import DOCUMENT_CSP
 from gis.api.negotiate import has_current
+from gis.db.sql import column
 from gis.errors import NotFoundError
 
 #: Formats of one feature.
@@ -73,18 +74,24 @@ async def _read(
     connection: AsyncConnection[Any], asked: Asked, view: View, fid: int
 ) -> tuple[Any, ...] | None:
     """What the format needs, and the version last."""
-    if asked.output == "html":
-        statement = one_record(asked.layer, view, asked.storage, fid)
-    else:
-        feature = (
-            geojson.geojson_feature(view, asked.storage)
-            if asked.output == "json"
-            else geojson.jsonfg_feature(asked.layer, view, asked.storage)
-        )
-        statement = one_feature(asked.layer, feature, fid)
+    statement = one_feature(asked.layer, _shown(asked, view), fid)
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement.text, statement.values)
         return await cursor.fetchone()
+
+
+def _shown(asked: Asked, view: View) -> sql.Composable:
+    """SQL of alias ``i``: the feature's bytes, or for a page its fields, WKT (null if left out) and fid."""
+    bytes_of = sql.SQL("convert_to({}, 'UTF8')")
+    match asked.output:
+        case "json":
+            return bytes_of.format(geojson.geojson_feature(view, asked.storage))
+        case "jsonfg":
+            return bytes_of.format(geojson.jsonfg_feature(asked.layer, view, asked.storage))
+    shape: sql.Composable = sql.SQL("NULL")
+    if view.geometry:
+        shape = sql.SQL("ST_AsText({}, {})").format(shape_of(view, asked.storage), digits(view))
+    return sql.SQL(", ").join([*(column(f.name, "i") for f in view.fields), shape, column("fid", "i")])
 
 
 async def _body(asked: Asked, view: View, fid: int, row: tuple[Any, ...]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,10 +18,12 @@ from gis.api.features.filters.reader import invalid
 from gis.api.features.formats import csvtext, files, geojson
 from gis.api.features.paging import Count, Cursor, make_token
 from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
-from gis.api.features.query import record_page, text_page
+from gis.api.features.query import PageForm, record_page, text_page
+from gis.api.features.where import Selection, select
 from gis.api.headers import DOCUMENT_CSP
 from gis.api.negotiate import etag_of, has_current
 from gis.api.state import State
+from gis.db.sql import column
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -64,13 +66,14 @@ class Rows:
 
 async def respond(asked: Asked, query: ItemsQuery) -> Response:
     """The page in the format asked for."""
+    selection = select(asked.layer, query, asked.storage)
     async with asked.state.pool.connection() as connection:
         try:
-            rows = await _read(connection, asked, query)
+            rows = await _read(connection, asked, query, selection)
             matched = known_count(query, rows.returned, rows.more, rows.total)
             if matched is None and asked.output in ("json", "jsonfg", "html"):
                 at_least = (query.after.position if query.after else query.offset) + rows.returned + rows.more
-                matched = await count(connection, asked.layer, query, asked.storage, at_least)
+                matched = await count(connection, asked.layer, selection, at_least)
         except InternalError_:
             # GEOS: not every relation is defined for collections of unlike geometries
             if query.filter is None:
@@ -86,50 +89,62 @@ async def respond(asked: Asked, query: ItemsQuery) -> Response:
     return Response(body, headers=headers)
 
 
-async def _read(connection: AsyncConnection[Any], asked: Asked, query: ItemsQuery) -> Rows:
-    layer, storage = asked.layer, asked.storage
+async def _read(
+    connection: AsyncConnection[Any], asked: Asked, query: ItemsQuery, selection: Selection
+) -> Rows:
+    layer, storage, view = asked.layer, asked.storage, query.view
+
+    def form(columns: Callable[[], Sequence[sql.Composable]], *needed: FieldDef) -> PageForm:
+        return PageForm(layer, query, storage, asked.output, (*view.fields, *needed), columns)
+
+    match asked.output:
+        case "json":
+            return await _text(connection, form(lambda: [geojson.geojson_feature(view, storage)]), selection)
+        case "jsonfg":
+            needed = geojson.temporal_fields(layer)
+            made = form(lambda: [geojson.jsonfg_feature(layer, view, storage)], *needed)
+            return await _text(connection, made, selection)
+    return await _records(connection, form(lambda: _columns(asked, query)), selection)
+
+
+async def _text(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows:
+    statement = text_page(form, selection)
     async with connection.cursor(binary=True) as cursor:
-        if asked.output in ("json", "jsonfg"):
-            needed: tuple[FieldDef, ...] = query.view.fields
-            if asked.output == "json":
-                feature = geojson.geojson_feature(query.view, storage)
-            else:
-                feature = geojson.jsonfg_feature(layer, query.view, storage)
-                needed = (*needed, *geojson.temporal_fields(layer))
-            statement = text_page(layer, query, storage, feature, needed)
-            await cursor.execute(statement.text, statement.values)
-            row = await cursor.fetchone()
-            assert row is not None
-            text, returned, more, last, *keys, total = row
-            return Rows(returned, bool(more), last, tuple(keys), total, text=text)
-        statement = record_page(layer, query, storage, _shape(asked, query))
+        await cursor.execute(statement.text, statement.values)
+        row = await cursor.fetchone()
+    assert row is not None
+    text, returned, more, last, *keys, total = row
+    return Rows(returned, bool(more), last, tuple(keys), total, text=text)
+
+
+async def _records(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows:
+    query = form.query
+    statement = record_page(form, selection)
+    async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement.text, statement.values)
         records = await cursor.fetchall()
     width = len(query.sort) + 3  # fid, sort keys, ok, total
     kept = [r for r in records if r[-2]]
     tail = kept[-1][-width:] if kept else None
-    total = records[0][-1] if records else None
-    if total is None and not query.selects and not query.offset and not query.after:
-        total = 0
     return Rows(
         returned=len(kept),
         more=len(kept) < len(records),
         last=tail[0] if tail else None,
         keys=tuple(tail[1:-2]) if tail else (),
-        total=total,
+        total=records[0][-1] if records else None,
         records=kept,
     )
 
 
-def _shape(asked: Asked, query: ItemsQuery) -> sql.Composable | None:
-    """SQL of the geometry's columns for formats that are made from rows."""
+def _columns(asked: Asked, query: ItemsQuery) -> list[sql.Composable]:
+    """SQL of the columns for formats that are made from rows: the fields, then the geometry's."""
+    found: list[sql.Composable] = [column(f.name, "i") for f in query.view.fields]
     match asked.output:
         case "csv":
-            columns = csvtext.geometry_columns(asked.layer, query.view, asked.storage)
-            return sql.SQL(", ").join(c for _, c in columns) if columns else None
+            found += [c for _, c in csvtext.geometry_columns(asked.layer, query.view, asked.storage)]
         case "fgb" | "gpkg":
-            return files.geometry_column(query.view, asked.storage)
-    return None
+            found.append(files.geometry_column(asked.output, asked.layer, query.view, asked.storage))
+    return found
 
 
 def _next(asked: Asked, query: ItemsQuery, rows: Rows, matched: Count | None) -> links.Link | None:

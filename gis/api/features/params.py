@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gis import crs
+from gis.api.features.boxes import is_everywhere
 from gis.api.features.filters import read_filter
 from gis.api.features.filters.reader import Tree
 from gis.api.features.paging import Cursor, read_token
@@ -232,7 +233,10 @@ def _bbox(given: Mapping[str, str], city: City) -> BboxParam | None:
     if not crs.definition(asked.code).projected and max(abs(low[1]), abs(high[1])) > 90:
         raise wrong("bbox", "bbox has latitudes over 90 degrees", "is the axis order right?")
     heights = (low[2], high[2]) if half == 3 else None
-    return BboxParam((low[0], low[1], high[0], high[1]), asked, heights)
+    box = (low[0], low[1], high[0], high[1])
+    if heights is None and is_everywhere(box, asked.code, city.crs.storage):
+        return None
+    return BboxParam(box, asked, heights)
 
 
 def _properties(text: str | None, layer: Layer) -> tuple[FieldDef, ...]:

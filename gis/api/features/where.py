@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -20,8 +21,27 @@ from layers.registry import Layer
 GEOM: Final = sql.Identifier("geom")
 
 
-def conditions(layer: Layer, query: ItemsQuery, storage: int, bind: Bind) -> list[sql.Composable]:
-    """What narrows the layer down, without paging."""
+@dataclass(frozen=True)
+class Selection:
+    """What narrows a layer down: conditions as SQL text, and their values."""
+
+    conditions: tuple[str, ...]
+    values: dict[str, object]
+
+    def where(self, *further: str) -> str:
+        """``WHERE ...``, or nothing."""
+        found = (*self.conditions, *further)
+        return f"WHERE {' AND '.join(found)}" if found else ""
+
+
+def select(layer: Layer, query: ItemsQuery, storage: int) -> Selection:
+    """The selection of a request, without paging. Raises UsageError for a filter that is wrong."""
+    bind = Bind()
+    found = _conditions(layer, query, storage, bind)
+    return Selection(tuple(c.as_string(None) for c in found), bind.values)
+
+
+def _conditions(layer: Layer, query: ItemsQuery, storage: int, bind: Bind) -> list[sql.Composable]:
     found: list[sql.Composable] = []
     if query.bbox is not None:
         found.append(box_condition(query.bbox.box, query.bbox.crs.code, storage, bind, GEOM))
@@ -40,11 +60,6 @@ def conditions(layer: Layer, query: ItemsQuery, storage: int, bind: Bind) -> lis
         context = FilterContext(layer, query.filter_crs, storage)
         found.append(Compiler(context, bind).condition(query.filter))
     return found
-
-
-def where(found: list[sql.Composable]) -> sql.Composable:
-    """``WHERE ...``, or nothing."""
-    return sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(found)) if found else sql.SQL("")
 
 
 def _heights(heights: tuple[float, float], bind: Bind) -> sql.Composable:

@@ -101,14 +101,14 @@ def _coordinates(node: Any, depth: int, swap: bool, counter: list[int]) -> Any:
 
 
 @cache
-def _used(src: int, storage: int) -> BaseGeometry:
+def stored_bounds(src: int, storage: int) -> BaseGeometry:
     """Box in ``src`` around everything that can be stored: features have no parts outside of it."""
     return shapely.box(*crs.transform_box(crs.plane_bounds(storage), storage, src).bounds)
 
 
 def _cut(made: BaseGeometry, src: int, storage: int) -> BaseGeometry:
     """A world-wide literal has no image in a city's projection; what is far away meets no feature."""
-    used = _used(src, storage)
+    used = stored_bounds(src, storage)
     return made if used.contains(made) else made.intersection(used)
 
 

@@ -6,13 +6,11 @@ FlatGeobuf has one dimension for all: where only some features have heights, the
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import shapely
 from psycopg import sql
 
 from gis.api.features.params import View
@@ -22,14 +20,18 @@ from layers.registry import Layer
 _DRIVERS: Final = {"fgb": "FlatGeobuf", "gpkg": "GPKG"}
 
 
-def geometry_column(view: View, storage: int) -> sql.Composed:
+def geometry_column(output: str, layer: Layer, view: View, storage: int) -> sql.Composed:
     """WKB of alias ``i`` in the view's CRS; null without geometry."""
     if not view.geometry:
         return sql.SQL("NULL::bytea").format()
-    shape = sql.Identifier("i", "geom")
-    if view.crs.code == storage:
-        return sql.SQL("ST_AsBinary({})").format(shape)
-    return sql.SQL("ST_AsBinary(ST_Transform({}, {}))").format(shape, sql.Literal(view.crs.code))
+    shape = sql.SQL("i.geom").format()
+    if view.crs.code != storage:
+        shape = sql.SQL("ST_Transform({}, {})").format(shape, sql.Literal(view.crs.code))
+    if output == "fgb" and layer.definition.z == "optional":
+        shape = sql.SQL(
+            "CASE WHEN bool_or(ST_NDims(i.geom) = 3) OVER () THEN ST_Force3D({0}, 'NaN') ELSE {0} END"
+        ).format(shape)
+    return sql.SQL("ST_AsBinary({})").format(shape)
 
 
 def write(
@@ -50,12 +52,8 @@ def write(
     }
     columns = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
     arrays = [pa.array(c, types[f.type]) for c, f in zip(columns, fields, strict=False)]
-    shapes, heights = list(columns[len(fields)]), False
-    if layer.definition.z != "none":
-        deep = [_has_z(s) for s in shapes if s is not None]
-        heights = any(deep) or layer.definition.z == "required"
-        if output == "fgb" and heights and not all(deep):
-            shapes = _with_nan(shapes)
+    shapes = columns[len(fields)]
+    heights = layer.definition.z == "required" or any(_has_z(s) for s in shapes if s is not None)
     names = [f.name for f in fields]
     table = pa.table([*arrays, pa.array(shapes, pa.binary())], names=[*names, "geom"])
     with tempfile.TemporaryDirectory(prefix="bandoso-") as folder:
@@ -81,9 +79,3 @@ def _geometry_type(layer: Layer, heights: bool) -> str:
 def _has_z(wkb: bytes) -> bool:
     """Whether ISO WKB, little-endian as PostGIS writes it here, has heights."""
     return int.from_bytes(wkb[1:5], "little") > 1000
-
-
-def _with_nan(shapes: list[bytes | None]) -> list[bytes | None]:
-    made = shapely.force_3d(shapely.from_wkb(shapes), math.nan)
-    found: list[bytes | None] = shapely.to_wkb(made, flavor="iso", output_dimension=3).tolist()
-    return found

@@ -123,7 +123,7 @@ export class Card {
         () => void copyText(text).then((done) => this.#host.say(t(done ? "coordinatesCopied" : "linkFailed"))),
         { class: "icon-button" },
       );
-      return [h("dt", {}, label), h("dd", {}, h("span", {}, text), copy)];
+      return [h("dt", { title: label }, label), h("dd", {}, h("span", {}, text), copy)];
     });
     return h("dl", { class: "card-coordinates" }, ...rows);
   }
@@ -170,7 +170,7 @@ export class Card {
   #label(feature: Found): string {
     const properties = this.#full.get(feature)?.properties ?? feature.properties;
     const name = feature.layer.label_field ?? "asset_id";
-    const value = properties[name] ?? properties["name"] ?? properties["asset_id"] ?? feature.fid;
+    const value = properties[name] ?? properties["name"] ?? properties["asset_id"] ?? `#${feature.fid}`;
     return formatValue(value, feature.layer.fields.find((field) => field.name === name));
   }
 

@@ -7,6 +7,7 @@ import { copyText } from "./clipboard.ts";
 import { controls } from "./controls.ts";
 import { makeTransforms, type Position } from "./crs.ts";
 import { h, iconButton } from "./dom.ts";
+import { FailedTiles, reason } from "./failed-tiles.ts";
 import { formatHash, type PageLink, parseHash } from "./hash.ts";
 import { addHighlight, setHighlight } from "./highlight.ts";
 import { isLanguage, language, onLanguage, pick, setLanguage, t } from "./i18n.ts";
@@ -28,9 +29,9 @@ export class Page {
   /** Kept when the map is drawn for the first time. */
   readonly drawn: Promise<void>;
   readonly #catalogue: Catalogue;
-  readonly #style: StyleSpecification;
   readonly #state: LayerState;
   readonly #status = new Status();
+  readonly #failedTiles = new FailedTiles();
   readonly #icons = new Icons();
   readonly #panel: Panel;
   readonly #readout: Readout;
@@ -44,7 +45,6 @@ export class Page {
   constructor(root: HTMLElement, catalogue: Catalogue, style: StyleSpecification) {
     const link = parseHash(window.location.hash);
     this.#catalogue = catalogue;
-    this.#style = style;
     this.#state = new LayerState(catalogue, style);
     this.#state.readLink(link);
     this.#panel = new Panel(catalogue, this.#state, this.#icons, {
@@ -170,12 +170,12 @@ export class Page {
     const { map } = this;
     map.on("dataloading", () => this.#status.busy(true));
     map.on("idle", () => this.#status.busy(false));
-    map.on("error", ({ error }) => {
-      if (error instanceof Error && error.name === "AbortError") return;
-      console.warn(error);
-      this.#status.trouble("tilesFailed", t("serverDown"), () => {
-        for (const source of Object.keys(this.#style.sources)) map.refreshTiles(source);
-      });
+    map.on("error", (event) => {
+      if (event.error instanceof Error && event.error.name === "AbortError") return;
+      this.#failedTiles.note(event);
+      this.#status.trouble("tilesFailed", reason(event.error), () => this.#failedTiles.retry(map));
+      // MapLibre draws no frame after a failed tile, and without one it never says that it is idle.
+      map.triggerRepaint();
     });
     const centre = (): void => {
       const { lng, lat } = map.getCenter();

@@ -78,12 +78,7 @@ export class Panel {
     box.addEventListener("change", () => this.#state.show(ids, box.checked));
     const count = h("span", { class: "count" });
     const body = h("div", { class: "sector-body", id: `sector-${sector.id}` });
-    const toggle = h("button", {
-      type: "button",
-      class: "sector-title",
-      "aria-controls": body.id,
-      "aria-label": t("expandSector", { title }),
-    });
+    const toggle = h("button", { type: "button", class: "sector-title", "aria-controls": body.id });
     const dot = h("span", { class: "dot", "aria-hidden": "true" });
     dot.style.background = sector.colour;
     toggle.append(symbol("chevron"), dot, h("span", { class: "title" }, title), count);

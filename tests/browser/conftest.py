@@ -1,0 +1,206 @@
+"""``site``: the real server over a small demo city; ``visit``: its page in a strictly watched browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+from psycopg import sql
+
+from gis.city import City
+from gis.db.server import Database
+from gis.demo.plan import make_plan
+from gis.demo.write import write
+from gis.resources import web_dir
+from gis.settings import Settings
+from layers.registry import Catalogue
+from tests.api.process import Server
+from tests.browser import hostile
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "test-output"
+#: Where the demo city stands, and a zoom at which every sector is drawn.
+CLOSE = "#map=17/10.7780/106.7218"
+#: A Debian Chromium without a GPU and without a network (design/browser.md).
+FLAGS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+IDLE = """
+seconds => Promise.race([
+  (async () => {
+    await window.bandoso.ready;
+    const map = window.bandoso.map;
+    if (!map.loaded() || map.isMoving()) await new Promise(resolve => map.once('idle', resolve));
+    return 'idle';
+  })(),
+  new Promise(resolve => setTimeout(() => resolve('the map is not drawn in time'), 1000 * seconds)),
+])
+"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium of the system."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.fail("Chromium is missing; scripts/test installs it")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site_db(fresh_database: Callable[[str], Database], catalogue: Catalogue, city: City) -> Database:
+    """A demo city of a few hundred parcels, a place with difficult letters, and rows that attack the page."""
+    database = fresh_database("browser")
+    with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
+        write(connection, make_plan(300, 1), city, catalogue, lambda done, total: None)
+        hostile.insert(connection, city)
+    return database
+
+
+@pytest.fixture(scope="session")
+def site(site_db: Database, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a running server, without a final slash."""
+    if not (web_dir() / "index.html").is_file():
+        pytest.fail("the page is not built; run scripts/page")
+    server = Server(replace(settings, workers=1, pool_size=6), site_db, tmp_path_factory.mktemp("site"))
+    server.start()
+    yield server.url
+    assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]
+
+
+class Visit:
+    """A page in the browser that notes everything that must not happen."""
+
+    def __init__(self, page: Page, site: str) -> None:
+        self.page = page
+        self.site = site
+        #: Console errors, exceptions, failed requests, CSP violations.
+        self.trouble: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda m: self.trouble.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.trouble.append(f"exception: {error}"))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("dialog", lambda dialog: self.trouble.append(f"dialog: {dialog.message}"))
+        page.on(
+            "response",
+            lambda answer: (
+                self.trouble.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+            ),
+        )
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', "
+            "e => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
+        )
+
+    def open(self, hash_: str = CLOSE, *, drawn: bool = True) -> Visit:
+        """Open the page; wait until the map is drawn."""
+        self.page.goto(f"{self.site}/map{hash_}")
+        if drawn:
+            self.idle()
+        return self
+
+    def idle(self, seconds: int = 90) -> None:
+        """Wait until the map has drawn everything."""
+        assert self.page.evaluate(IDLE, seconds) == "idle"
+
+    def shot(self, name: str) -> Path:
+        """A screenshot in test-output/, to be looked at."""
+        SHOTS.mkdir(exist_ok=True)
+        path = SHOTS / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def drawn_layers(self) -> set[str]:
+        """Ids of the layers of which a feature is drawn."""
+        return set(
+            self.page.evaluate(
+                "window.bandoso.map.queryRenderedFeatures().map(f => f.layer.metadata?.['bandoso:layer'])"
+            )
+        ) - {None}
+
+    def pixel(self, lon: float, lat: float) -> tuple[float, float]:
+        """Where a place is drawn, in pixels of the page."""
+        x, y, left, top = self.page.evaluate(
+            """([lon, lat]) => {
+              const map = window.bandoso.map, p = map.project([lon, lat]);
+              const r = map.getCanvas().getBoundingClientRect();
+              return [p.x, p.y, r.left, r.top];
+            }""",
+            [lon, lat],
+        )
+        return left + x, top + y
+
+    def fail(self, pattern: str) -> Callable[[], None]:
+        """Let requests fail as if the server were down; the returned function mends it."""
+
+        def abort(route: Route) -> None:
+            route.abort("connectionrefused")
+
+        self.page.route(pattern, abort)
+        return lambda: self.page.unroute(pattern, abort)
+
+    def check(self) -> None:
+        """Nothing went wrong, and nothing was asked of another host."""
+        assert self.trouble == []
+        home = urlsplit(self.site).netloc
+        assert {urlsplit(url).netloc for url in self.requests if not url.startswith(("blob:", "data:"))} == {
+            home
+        }
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """A fresh visitor in a desktop window."""
+    yield from _visit(browser, site, 1200, 760)
+
+
+@pytest.fixture
+def phone(browser: Browser, site: str) -> Iterator[Visit]:
+    """A fresh visitor with the smallest telephone that is supported."""
+    yield from _visit(browser, site, 360, 720)
+
+
+def _visit(browser: Browser, site: str, width: int, height: int) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": width, "height": height}, locale="vi-VN")
+    with suppress(Exception):
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield Visit(page, site)
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def row(site_db: Database) -> Callable[[str, str], tuple[int, float, float]]:
+    """``row("water_valve", "state = 'open'")``: id and WGS 84 place of a feature of the demo city."""
+
+    def find(layer: str, condition: str) -> tuple[int, float, float]:
+        statement = sql.SQL(
+            "SELECT fid, ST_X(p), ST_Y(p) FROM (SELECT fid, ST_Transform(ST_PointOnSurface(geom), 4326) AS p "
+            "FROM {} WHERE {} ORDER BY fid LIMIT 1) AS found"
+        ).format(sql.Identifier("layer", layer), sql.SQL(condition))  # type: ignore[arg-type]
+        with psycopg.connect(site_db.owner_dsn) as connection:
+            found = connection.execute(statement).fetchone()
+        assert found is not None, f"the demo has no {layer} where {condition}"
+        return int(found[0]), float(found[1]), float(found[2])
+
+    return find

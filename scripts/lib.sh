@@ -109,7 +109,7 @@ ensure_python() {
     key="$(digest "$lock")"
     stamped "$name" "$key" && return
     say "installing Python packages ($name)"
-    "$TOOLS/bin/uv" pip install --quiet --python "$VENV/bin/python" --require-hashes -r "$lock"
+    "$TOOLS/bin/uv" pip install --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes -r "$lock"
     stamp "$name" "$key"
 }
 

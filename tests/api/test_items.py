@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 
@@ -282,13 +283,16 @@ def test_collections_never_fail(client: Client, relation: str) -> None:
 
 
 def test_filters_in_json(client: Client, owner: psycopg.Connection) -> None:
-    tree = (
-        '{"op":"and","args":[{"op":"like","args":[{"op":"casei","args":[{"op":"accenti","args":[{"property":'
-        '"street"}]}]},"so 1%"]},{"op":"between","args":[{"property":"diameter_mm"},10,15]},{"op":"not","args":'
-        '[{"op":"isNull","args":[{"property":"material"}]}]},{"op":">","args":[{"property":"last_inspection"},'
-        '{"date":"2020-01-11"}]},{"op":"s_intersects","args":[{"property":"geometry"},{"type":"Polygon",'
-        '"coordinates":[[[106,10],[107,10],[107,11],[106,11],[106,10]]]}]}]}'
-    )
+    street = {"op": "casei", "args": [{"op": "accenti", "args": [{"property": "street"}]}]}
+    area = {"type": "Polygon", "coordinates": [[[106, 10], [107, 10], [107, 11], [106, 11], [106, 10]]]}
+    parts: list[Any] = [
+        {"op": "like", "args": [street, "so 1%"]},
+        {"op": "between", "args": [{"property": "diameter_mm"}, 10, 15]},
+        {"op": "not", "args": [{"op": "isNull", "args": [{"property": "material"}]}]},
+        {"op": ">", "args": [{"property": "last_inspection"}, {"date": "2020-01-11"}]},
+        {"op": "s_intersects", "args": [{"property": "geometry"}, area]},
+    ]
+    tree = orjson.dumps({"op": "and", "args": parts}).decode()
     right = fids(
         owner,
         "street LIKE 'Số 1%' AND diameter_mm BETWEEN 10 AND 15 AND material IS NOT NULL"

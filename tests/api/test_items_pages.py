@@ -128,14 +128,25 @@ def test_a_long_sort_key_falls_back_to_offset(client: Client, owner: psycopg.Con
         *(
             base64.urlsafe_b64encode(orjson.dumps(v)).decode().rstrip("=")
             for v in (
-                None, [], {}, [1, "", [], 0], ["1", "", [], 0, None], [1.5, "", [], 0, None], [True, "", [], 0, None],
-                [1, "", ["x"], 0, None], [1, "+material", ["x"], 0, None], [1, "", [], -1, None],
-                [1, "", [], 0, [1]], [1, "", [], 0, ["x", False]], [1, "", [], 0, [-5, False]], [1, "", [5], 0, None],
+                None,
+                [],
+                {},
+                [1, "", [], 0],
+                ["1", "", [], 0, None],
+                [1.5, "", [], 0, None],
+                [True, "", [], 0, None],
+                [1, "", ["x"], 0, None],
+                [1, "+material", ["x"], 0, None],
+                [1, "", [], -1, None],
+                [1, "", [], 0, [1]],
+                [1, "", [], 0, ["x", False]],
+                [1, "", [], 0, [-5, False]],
+                [1, "", [5], 0, None],
                 [2**64 - 1, "", [], 0, None],
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_tokens_that_were_not_made_here(client: Client, token: str) -> None:
     answer = client.items("water_pipe", after=token)
     assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, "after")

@@ -10,7 +10,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -403,13 +403,22 @@ def test_a_client_that_leaves_takes_its_query_with_it(client: Client, owner: psy
     """The backend is cancelled, not only forgotten; the next request finds a free connection."""
     owner.execute(
         "INSERT INTO layer.water_pipe (asset_id, remark, geom) SELECT 'many' || n, repeat('đường ', 40),"
-        " (SELECT geom FROM layer.water_pipe LIMIT 1) FROM generate_series(1, 40000) n"
+        " (SELECT geom FROM layer.water_pipe LIMIT 1) FROM generate_series(1, 100000) n"
     )
     slow = " AND ".join(f"CASEI(ACCENTI(remark)) NOT LIKE '%x{n}%'" for n in range(30))
     active = (
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = 'bandoso_app'"
         " AND datname = current_database()"
     )
+
+    async def until(reached: Callable[[int], bool], tries: int) -> int:
+        for _ in range(tries):
+            row = owner.execute(active).fetchone()
+            assert row is not None
+            if reached(row[0]):
+                break
+            await asyncio.sleep(0.01)
+        return int(row[0])
 
     async def leave() -> tuple[int, int, list[Any]]:
         left = asyncio.Event()
@@ -442,14 +451,10 @@ def test_a_client_that_leaves_takes_its_query_with_it(client: Client, owner: psy
             "client": ("127.0.0.1", 1),
         }
         task = asyncio.create_task(client.app(scope, receive, send))  # type: ignore[arg-type]
-        await asyncio.sleep(0.4)
-        before = owner.execute(active).fetchone()
+        before = await until(lambda n: n >= 1, 300)
         left.set()
-        await asyncio.wait_for(task, 3)
-        await asyncio.sleep(0.2)
-        after = owner.execute(active).fetchone()
-        assert before is not None and after is not None
-        return before[0], after[0], sent
+        await asyncio.wait_for(task, 5)
+        return before, await until(lambda n: n == 0, 30), sent
 
     try:
         before, after, sent = client.run(leave())

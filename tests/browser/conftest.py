@@ -197,7 +197,7 @@ def row(site_db: Database) -> Callable[[str, str], tuple[int, float, float]]:
         statement = sql.SQL(
             "SELECT fid, ST_X(p), ST_Y(p) FROM (SELECT fid, ST_Transform(ST_PointOnSurface(geom), 4326) AS p "
             "FROM {} WHERE {} ORDER BY fid LIMIT 1) AS found"
-        ).format(sql.Identifier("layer", layer), sql.SQL(condition))  # type: ignore[arg-type]
+        ).format(sql.Identifier("layer", layer), sql.SQL(condition))
         with psycopg.connect(site_db.owner_dsn) as connection:
             found = connection.execute(statement).fetchone()
         assert found is not None, f"the demo has no {layer} where {condition}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def test_keyboard_alone(visit: Visit) -> None:
         assert any(name in one for one in seen), (name, seen)
     page.locator(".sector", has_text="Cấp nước").locator(".sector-row input").focus()
     page.keyboard.press("Space")
-    assert "hide=" in page.evaluate("location.hash")
+    expect(page).to_have_url(re.compile("hide=water_"))
     zoom = page.evaluate("window.bandoso.map.getZoom()")
     page.locator(".controls button").first.focus()
     page.keyboard.press("Enter")

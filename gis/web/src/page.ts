@@ -23,6 +23,7 @@ import type { Box, Catalogue } from "./types.ts";
 /** Under this width (CSS has the same) the panel lies over the map and begins closed. */
 const NARROW = window.matchMedia("(max-width: 760px)");
 const FEATURE_ZOOM = 18;
+const WRITE_MS = 120;
 
 export class Page {
   readonly map: MapView;
@@ -41,6 +42,7 @@ export class Page {
   #chosen: Found | null = null;
   /** The address that the page itself wrote last, so that its own change is not read back. */
   #written = "";
+  #writing = 0;
 
   constructor(root: HTMLElement, catalogue: Catalogue, style: StyleSpecification) {
     const link = parseHash(window.location.hash);
@@ -258,7 +260,14 @@ export class Page {
     };
   }
 
+  /** Soon, and once for many changes: browsers refuse an address that changes with every step of a slider. */
   #writeLink(): void {
+    window.clearTimeout(this.#writing);
+    this.#writing = window.setTimeout(() => this.#writeLinkNow(), WRITE_MS);
+  }
+
+  #writeLinkNow(): void {
+    window.clearTimeout(this.#writing);
     this.#written = formatHash(this.#link());
     window.history.replaceState(null, "", this.#written);
   }
@@ -276,7 +285,7 @@ export class Page {
   }
 
   async #copyLink(): Promise<void> {
-    this.#writeLink();
+    this.#writeLinkNow();
     this.#status.say(t((await copyText(window.location.href)) ? "linkCopied" : "linkFailed"));
   }
 }

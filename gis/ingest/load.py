@@ -20,7 +20,7 @@ from gis.errors import LoadRefused, NotFoundError, UsageError
 from gis.ingest import protocol
 from gis.ingest.mapping import Mapping, constant, read_mapping
 from gis.ingest.protocol import ReadRequest
-from gis.ingest.reader import Reader, Staged, staged
+from gis.ingest.reader import Reader, staged
 from gis.ingest.rejects import RejectsFile
 from gis.ingest.report import LoadReport
 from gis.ingest.sandbox import Limits
@@ -89,7 +89,8 @@ def load(
             target=target,
             mapping=mapping,
             limits=request.limits,
-            source_layer=_inner_layer(request, delivery),
+            source_layer=request.source_layer,
+            stem=delivery.source.main.stem,
             encoding=request.encoding,
             crs=request.crs,
             allow_outside=request.allow_outside,
@@ -141,12 +142,6 @@ def _layer(catalogue: Catalogue, city: City, request: LoadRequest) -> Layer:
             f"there is no agency {request.owner!r} in the city's file", hint=", ".join(city.agency_ids)
         )
     return layer
-
-
-def _inner_layer(request: LoadRequest, delivery: Staged) -> str | None:
-    """--source-layer, unless it named the file itself (inside a zip, or a format of one layer)."""
-    wanted = request.source_layer
-    return None if wanted is not None and wanted == delivery.source.main.stem else wanted
 
 
 class _Job:

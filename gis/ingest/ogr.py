@@ -58,6 +58,7 @@ def open_ogr(
     path: Path,
     *,
     layer: str | None,
+    stem: str,
     dimension: int,
     target: str,
     encoding: str,
@@ -68,17 +69,23 @@ def open_ogr(
         layers = pyogrio.list_layers(path)
         names = [str(row[0]) for row in layers]
         geometries = [row[1] for row in layers]
-        if kind is formats.GEOPACKAGE and layer is None:
+        if kind == formats.GEOPACKAGE and layer is None:
             names, geometries = names[:1000], geometries[:1000]
-        name = choose_layer(names, geometries, layer, dimension, target, kind.driver == "OSM")
-        if layer is not None and len(names) == 1:
-            name = names[0]
-        if kind is formats.GEOPACKAGE:
+        name = choose_layer(
+            names,
+            geometries,
+            layer,
+            stem=stem,
+            dimension=dimension,
+            target=target,
+            osm=kind.driver == "OSM",
+        )
+        if kind == formats.GEOPACKAGE:
             refuse_views(path, name)
         options, encoding, how, bytewise = _text_options(kind, path, name, encoding)
         if kind.driver == "OSM":
             options["TAGS_FORMAT"] = "JSON"
-        if kind is formats.GEOPACKAGE:
+        if kind == formats.GEOPACKAGE:
             options["IMMUTABLE"] = "YES"
         info = pyogrio.read_info(path, layer=name, **options)
         meta, reader = stack.enter_context(
@@ -112,7 +119,7 @@ def _plan_batches(opened: Opened, kind: Format, path: Path, reader: pa.RecordBat
     geometry = next((f.name for f in schema if _is_geometry(f)), None)
     # Lists and structs have no text form that a field could take.
     names = [f.name for f in schema if f.name not in (fid, geometry) and not pa.types.is_nested(f.type)]
-    if kind is formats.CSV:
+    if kind == formats.CSV:
         opened.batches = _csv_batches(reader, fid, names, opened)
         opened.columns = tuple(names)
         return
@@ -123,7 +130,7 @@ def _plan_batches(opened: Opened, kind: Format, path: Path, reader: pa.RecordBat
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in reader:
             fids = batch.column(fid)
-            if kind is formats.DGN:
+            if kind == formats.DGN:
                 seen.update(fids.to_pylist())
             geometries = batch.column(geometry)
             if isinstance(geometries, pa.ExtensionArray):
@@ -132,7 +139,7 @@ def _plan_batches(opened: Opened, kind: Format, path: Path, reader: pa.RecordBat
 
     opened.columns = tuple(names)
     opened.batches = batches()
-    if kind is formats.DGN:
+    if kind == formats.DGN:
 
         def finish() -> list[str]:
             warning, _ = dgn.compare(dgn.scan(path), seen)
@@ -166,7 +173,7 @@ def _text_options(
         if encoding == "auto":
             return {}, "auto", "taken as UTF-8 and checked", False
         return {}, encoding, said, encoding != "utf-8"
-    if kind is formats.DXF:
+    if kind == formats.DXF:
         if encoding != "auto":
             raw = "UTF-8" if encoding == "utf-8" else _LATIN1
             pyogrio.set_gdal_config_options({"DXF_ENCODING": raw})
@@ -176,7 +183,7 @@ def _text_options(
         return {"ENCODING": "UTF-8"}, encoding, said, False
     if encoding != "auto":
         return {"ENCODING": _LATIN1}, encoding, said, False
-    if kind is formats.SHAPEFILE:
+    if kind == formats.SHAPEFILE:
         return _shapefile_encoding(path, layer)
     return {}, "auto", "charset of the table", False
 

@@ -32,6 +32,8 @@ class ReadRequest:
     mapping: Mapping
     limits: Limits
     source_layer: str | None = None
+    #: The delivery's own name, under which formats of one layer may be called for.
+    stem: str = ""
     encoding: str = "auto"
     crs: int | None = None
     allow_outside: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import pickle
@@ -75,10 +76,10 @@ def staged(path: Path, source_layer: str | None = None) -> Iterator[Staged]:
         for part in source.parts:
             if part != source.main and source.main.is_file():
                 (links / f"source{part.suffix.lower()}").symlink_to(part.resolve())
-        for beside in ("-wal", "-shm"):
-            log = source.main.with_name(source.main.name + beside)
-            if source.format is formats.GEOPACKAGE and log.is_file():
-                (links / f"{main.name}{beside}").symlink_to(log.resolve())
+        log = source.main.with_name(source.main.name + "-wal")
+        if source.format == formats.GEOPACKAGE and log.is_file():
+            (links / f"{main.name}-wal").symlink_to(log.resolve())
+            source = dataclasses.replace(source, parts=(*source.parts, log))
         yield Staged(source, main, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -49,6 +49,7 @@ class Child:
                 request.format,
                 request.path,
                 layer=request.source_layer or request.mapping.source_layer,
+                stem=request.stem,
                 dimension=_dimension(request.target.geometry),
                 target=request.target.layer,
                 encoding=request.encoding,
@@ -234,7 +235,7 @@ def main() -> None:
         sandbox.limit(request.limits)
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
-        if request.format is not formats.GEOPARQUET and request.format.driver != "Parquet":
+        if request.format != formats.GEOPARQUET and request.format.driver != "Parquet":
             ogr.leave_one_driver(request.format.driver)
         crs.definition(request.target.storage)
         program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]

@@ -59,6 +59,10 @@ class ShapeReader:
 
     def read(self, column: pa.Array, issues: Issues) -> tuple[Geometries, Geometries]:
         """(geometry in the source CRS, geometry in the storage CRS); None where rejected."""
+        with np.errstate(invalid="ignore"):  # NaN in coordinates is ours to find
+            return self._read(column, issues)
+
+    def _read(self, column: pa.Array, issues: Issues) -> tuple[Geometries, Geometries]:
         shapes = self._parsed(column, issues)
         given = shapes.copy()
         self._reject(issues, shapes, shapely.is_empty(shapes), "geometry-empty", "the geometry is empty")

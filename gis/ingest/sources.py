@@ -5,9 +5,10 @@ Whatever the format, a batch has the source's attribute columns, FID (int64) and
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def open_source(
     path: Path,
     *,
     layer: str | None,
+    stem: str,
     dimension: int,
     target: str,
     encoding: str,
@@ -61,26 +63,38 @@ def open_source(
     ``dimension`` 0 to 2 or -1 chooses among OSM's layers; ``target`` is preferred among many layers.
     Raises LoadRefused or UsageError with a sentence for the user.
     """
-    if kind is formats.GEOPARQUET:
+    if kind == formats.GEOPARQUET:
+        if layer not in (None, stem):
+            raise UsageError(f"the file has no layer {layer!r}: a Parquet file is one layer")
         from gis.ingest.parquet import open_parquet
 
         return open_parquet(path)
     from gis.ingest.ogr import open_ogr
 
-    if kind is formats.GEOPACKAGE:
+    if kind == formats.GEOPACKAGE:
         path = _settled_geopackage(path, work)
     return open_ogr(
-        kind, path, layer=layer, dimension=dimension, target=target, encoding=encoding, stack=stack
+        kind, path, layer=layer, stem=stem, dimension=dimension, target=target, encoding=encoding, stack=stack
     )
 
 
 def choose_layer(
-    names: list[str], geometries: list[str | None], wanted: str | None, dimension: int, target: str, osm: bool
+    names: list[str],
+    geometries: list[str | None],
+    wanted: str | None,
+    *,
+    stem: str,
+    dimension: int,
+    target: str,
+    osm: bool,
 ) -> str:
-    """The layer to read. Raises UsageError or LoadRefused when it is not certain which."""
-    if wanted is not None and (wanted in names):
+    """The layer to read; ``wanted`` may be the file's own name.
+
+    Raises UsageError or LoadRefused when it is not certain which.
+    """
+    if wanted is not None and wanted in names:
         return wanted
-    if wanted is not None and len(names) > 1:
+    if wanted not in (None, stem):
         raise UsageError(f"the file has no layer {wanted!r}", hint="layers: " + ", ".join(names[:30]))
     if osm:
         if dimension not in _OSM_LAYERS:
@@ -108,12 +122,14 @@ def _settled_geopackage(path: Path, work: Path) -> Path:
     if not log.exists() or log.stat().st_size == 0:
         return path
     copy = work / "settled.gpkg"
+    # The log first: a checkpoint in between puts its pages into the main file, where they do no harm twice.
+    shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
+    shutil.copyfile(path, copy)
     try:
-        source = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        with source, sqlite3.connect(copy) as target:
-            source.execute("PRAGMA trusted_schema=OFF")
-            source.backup(target)
-        source.close()
+        with closing(sqlite3.connect(copy)) as db:
+            db.execute("PRAGMA trusted_schema=OFF")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
         raise LoadRefused(
             "the GeoPackage is open in another program and has unsaved changes beside it",
@@ -129,7 +145,7 @@ def refuse_views(path: Path, layer: str) -> None:
     Raises LoadRefused.
     """
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
             db.execute("PRAGMA trusted_schema=OFF")
             found = db.execute(
                 "SELECT type, sql FROM sqlite_master WHERE lower(name) = lower(?)", (layer,)

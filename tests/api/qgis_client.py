@@ -22,8 +22,8 @@ def load(base: str, collection: str) -> dict:
         return {"valid": False, "error": layer.error().summary()}
     features = list(layer.getFeatures())
     extent = layer.extent()
-    centre = extent.center()
-    half = QgsRectangle(extent.xMinimum(), extent.yMinimum(), centre.x(), centre.y())
+    around = features[0].geometry().boundingBox() if features else QgsRectangle()
+    around.grow(1e-6)
     first = features[0].geometry().asWkt(6)[:80] if features else None
     return {
         "valid": True,
@@ -32,7 +32,8 @@ def load(base: str, collection: str) -> dict:
         "read": len(features),
         "fields": [f.name() for f in layer.fields()],
         "first": first,
-        "in_half": sum(1 for _ in layer.getFeatures(QgsFeatureRequest(half))),
+        "around_first": [f["asset_id"] for f in layer.getFeatures(QgsFeatureRequest(around))],
+        "first_id": features[0]["asset_id"] if features else None,
         "extent": [extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()],
     }
 

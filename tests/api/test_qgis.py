@@ -43,7 +43,8 @@ def test_qgis_lists_and_loads(server: str) -> None:
     for name, layer in result["layers"].items():
         assert layer["valid"], (name, layer)
         assert layer["read"] == layer["feature_count"] > 0, (name, layer)
-        assert 0 < layer["in_half"] <= layer["read"]
+        assert layer["first_id"] in layer["around_first"]
+        assert len(layer["around_first"]) < layer["read"]
         assert layer["crs"] in ("OGC:CRS84", "EPSG:4326")
         assert 106 < layer["extent"][0] < 108, layer["extent"]
         assert "asset_id" in layer["fields"]

@@ -117,6 +117,9 @@ _SESSION = sql.SQL("; ").join(
         "idle_in_transaction_session_timeout": "60000",
         "client_connection_check_interval": "1000",
         "jit": "off",
+        # ST_Intersects is priced so high that a few thousand candidates seem worth starting workers for:
+        # the first 1,000 of 200,000 in a box took 30 ms with two workers and 1.7 ms without.
+        "max_parallel_workers_per_gather": "0",
         "timezone": "UTC",
         "datestyle": "ISO, YMD",
         "extra_float_digits": "1",

@@ -10,6 +10,7 @@ from psycopg.errors import QueryCanceled
 
 from gis.api.features.paging import Count
 from gis.api.features.params import ItemsQuery
+from gis.api.features.query import rows_read
 from gis.api.features.where import Selection
 from gis.db.sql import table
 from layers.registry import Layer
@@ -20,15 +21,15 @@ EXACT_ROWS: Final = 100_000
 EXACT_SECONDS: Final = 0.1
 
 
-def known_count(query: ItemsQuery, returned: int, more: bool, total: int | None) -> Count | None:
-    """numberMatched as far as a page tells it; None when the rows would have to be counted."""
+def known_count(query: ItemsQuery, read: int, total: int | None) -> Count | None:
+    """numberMatched as far as a page tells it, of which ``read`` rows were met; None if it does not."""
     if total is not None:
         return Count(total)
     if query.after is not None and query.after.matched is not None:
         return query.after.matched
     skipped = query.after.position if query.after else query.offset
-    if not more and (returned or not skipped):
-        return Count(skipped + returned)
+    if read < rows_read(query) and (read or not skipped):
+        return Count(skipped + read)
     return None
 
 
@@ -39,7 +40,7 @@ async def count(connection: AsyncConnection[Any], layer: Layer, selection: Selec
     try:
         # Leaving the block cancels the query in the database; the connection stays good.
         async with asyncio.timeout(EXACT_SECONDS):
-            cursor = await connection.execute(counting.encode(), selection.values)
+            cursor = await connection.execute(counting.encode(), selection.values, prepare=False)
             row = await cursor.fetchone()
         if row is not None and row[0] <= EXACT_ROWS:
             return Count(int(row[0]))

@@ -53,15 +53,23 @@ class Asked:
 
 @dataclass(frozen=True)
 class Rows:
-    """A page as it came from the database. ``text`` or ``records`` holds the features."""
+    """A page as it came from the database. ``text`` or ``records`` holds the features.
+
+    ``read`` rows were met, of which the first ``returned`` are the page.
+    """
 
     returned: int
-    more: bool
+    read: int
     last: int | None
     keys: tuple[str | None, ...]
     total: int | None
     text: bytes | None = None
     records: Sequence[Sequence[Any]] = ()
+
+    @property
+    def more(self) -> bool:
+        """Whether there is a next page."""
+        return self.read > self.returned
 
 
 async def respond(asked: Asked, query: ItemsQuery) -> Response:
@@ -70,9 +78,9 @@ async def respond(asked: Asked, query: ItemsQuery) -> Response:
     async with asked.state.pool.connection() as connection:
         try:
             rows = await _read(connection, asked, query, selection)
-            matched = known_count(query, rows.returned, rows.more, rows.total)
+            matched = known_count(query, rows.read, rows.total)
             if matched is None and asked.output in ("json", "jsonfg", "html"):
-                at_least = (query.after.position if query.after else query.offset) + rows.returned + rows.more
+                at_least = (query.after.position if query.after else query.offset) + rows.read
                 matched = await count(connection, asked.layer, selection, at_least)
         except InternalError_:
             # GEOS: not every relation is defined for collections of unlike geometries
@@ -110,30 +118,23 @@ async def _read(
 async def _text(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows:
     statement = text_page(form, selection)
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(statement.text, statement.values)
+        await cursor.execute(statement.text, statement.values, prepare=statement.prepare)
         row = await cursor.fetchone()
     assert row is not None
-    text, returned, more, last, *keys, total = row
-    return Rows(returned, bool(more), last, tuple(keys), total, text=text)
+    text, returned, read, last, *keys, total = row
+    return Rows(returned, read, last, tuple(keys), total, text=text)
 
 
 async def _records(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows:
     query = form.query
     statement = record_page(form, selection)
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(statement.text, statement.values)
+        await cursor.execute(statement.text, statement.values, prepare=statement.prepare)
         records = await cursor.fetchall()
-    width = len(query.sort) + 3  # fid, sort keys, ok, total
-    kept = [r for r in records if r[-2]]
-    tail = kept[-1][-width:] if kept else None
-    return Rows(
-        returned=len(kept),
-        more=len(kept) < len(records),
-        last=tail[0] if tail else None,
-        keys=tuple(tail[1:-2]) if tail else (),
-        total=records[0][-1] if records else None,
-        records=kept,
-    )
+    if not records:
+        return Rows(0, 0, None, (), None)
+    last, *keys, read, total = records[-1][-len(query.sort) - 3 :]
+    return Rows(len(records), read, last, tuple(keys), total, records=records)
 
 
 def _columns(asked: Asked, query: ItemsQuery) -> list[sql.Composable]:

@@ -30,6 +30,11 @@ PAGE_BYTES: Final = 24_000_000
 #: Between two features of the aggregate; cannot occur inside JSON text.
 SEPARATOR: Final = ",\n"
 
+#: Rows read at least of a box. For ten the planner walks along the ids until it has met ten in the box,
+#: which is the whole table where ids follow places (42 ms of 200,000 rows); for a thousand it takes the
+#: spatial index first (6 ms).
+_LEAST_IN_A_BOX: Final = 1001
+
 #: Where the conditions go. NUL can be in no SQL text.
 _HERE: Final = "\0"
 
@@ -39,10 +44,15 @@ _frames: dict[tuple[object, ...], tuple[Layer, str, str]] = {}
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement and its values."""
+    """A statement and its values.
+
+    ``prepare`` False: the plan must know the values. Prepared, PostgreSQL soon plans for any box alike,
+    and sorts all features of a large one to find the first ten (0.3 s in place of 2 ms for 200,000).
+    """
 
     text: bytes
     values: dict[str, object]
+    prepare: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,18 +71,24 @@ class PageForm:
     columns: Callable[[], Sequence[sql.Composable]]
 
 
+def rows_read(query: ItemsQuery) -> int:
+    """Most rows that the statement of a page reads; if it meets fewer, they are all that are left."""
+    spatial = query.bbox is not None or query.sheet is not None
+    return max(query.limit + 1, _LEAST_IN_A_BOX if spatial else 0)
+
+
 def text_page(form: PageForm, selection: Selection) -> Statement:
     """A page as one text; the one column is the text of one feature.
 
     Gives one row: bytes of the features with SEPARATOR between them (null if none), how many they are,
-    whether there are more, the last fid, its sort keys as text, and the layer's row count (null where
+    how many rows were read, the last fid, its sort keys as text, and the layer's row count (null where
     the request selects).
     """
 
     def frame() -> sql.Composed:
         return sql.SQL(
             "SELECT convert_to(string_agg({feature}, {separator}) FILTER (WHERE ok), 'UTF8'),"
-            " count(*) FILTER (WHERE ok), bool_or(NOT ok), {last}, {total} FROM ({rows}) AS i"
+            " count(*) FILTER (WHERE ok), count(*), {last}, {total} FROM ({rows}) AS i"
         ).format(
             feature=form.columns()[0],
             separator=sql.Literal(SEPARATOR),
@@ -88,14 +104,13 @@ def text_page(form: PageForm, selection: Selection) -> Statement:
 
 
 def record_page(form: PageForm, selection: Selection) -> Statement:
-    """A page as rows: the columns, then fid, sort keys as text, ok and the layer's row count.
-
-    The row after the page, if any, comes too, with ok false.
-    """
+    """A page as rows: the columns, then fid, sort keys as text, how many were read, and the row count."""
 
     def frame() -> sql.Composed:
-        last = [*form.columns(), *_keys(form.query), column("ok", "i"), _total(form)]
-        return sql.SQL("SELECT {} FROM ({}) AS i ORDER BY n").format(sql.SQL(", ").join(last), _rows(form))
+        last = [*form.columns(), *_keys(form.query), sql.SQL("i.read"), _total(form)]
+        rows = sql.SQL("SELECT *, count(*) OVER () AS read FROM ({}) AS read").format(_rows(form))
+        text = "SELECT {} FROM ({}) AS i WHERE ok ORDER BY n"
+        return sql.SQL(text).format(sql.SQL(", ").join(last), rows)
 
     return _statement(form, selection, "records", frame)
 
@@ -124,9 +139,10 @@ def _statement(
             _frames.clear()
         known = _frames[key] = (form.layer, before, after)
     further, values = _after(query)
-    limits = {"limit": query.limit, "more": query.limit + 1, "offset": query.offset}
+    limits = {"limit": query.limit, "more": rows_read(query), "offset": query.offset}
     text = f"{known[1]}{selection.where(*further)}{known[2]}".encode()
-    return Statement(text, {**selection.values, **values, **limits})
+    prepare = False if query.selects else None
+    return Statement(text, {**selection.values, **values, **limits}, prepare)
 
 
 def _rows(form: PageForm) -> sql.Composed:

@@ -152,12 +152,13 @@ def _rows(form: PageForm) -> sql.Composed:
     """
     query = form.query
     names = ["fid", *(f.name for f in form.needed), *(k.field.name for k in query.sort), "geom"]
-    size = "sum(pg_column_size(geom)) OVER (ROWS UNBOUNDED PRECEDING)"
+    size = "sum(pg_column_size(geom)) OVER so_far"
     return sql.SQL(
         "SELECT *, n <= %(limit)s::bigint AND (bytes < {most} OR n = 1) AS ok"
-        " FROM (SELECT *, row_number() OVER () AS n, {size} AS bytes"
+        " FROM (SELECT *, row_number() OVER so_far AS n, {size} AS bytes"
         " FROM (SELECT {columns} FROM {table} {here}"
-        " ORDER BY {order} LIMIT %(more)s::bigint{offset}) AS page) AS numbered"
+        " ORDER BY {order} LIMIT %(more)s::bigint{offset}) AS page"
+        " WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) AS numbered"
     ).format(
         most=sql.Literal(PAGE_BYTES),
         size=sql.SQL("0" if form.layer.definition.geometry == "Point" else size),

@@ -71,7 +71,7 @@ def site_db(fresh_database: Callable[[str], Database], catalogue: Catalogue, cit
     """A demo city of a few hundred parcels, a place with difficult letters, and rows that attack the page."""
     database = fresh_database("browser")
     with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
-        write(connection, make_plan(300, 1), city, catalogue, lambda done, total: None)
+        write(database.owner_dsn, make_plan(300, 1), city, catalogue, lambda done, total: None)
         hostile.insert(connection, city)
     return database
 

@@ -1,15 +1,11 @@
-"""Parcels with the identifiers of law, the buildings on them, boundary points, wards."""
+"""Parcels with the identifiers of law, the buildings on them, and boundary points."""
 
 from __future__ import annotations
 
-from datetime import date
-
-import numpy as np
-
-from gis.demo.features import Features
-from gis.demo.parcels import Plot, plots
-from gis.demo.plan import BLOCK_X, STREETS_X, STREETS_Y, SUPER_X, SUPER_Y, Coordinates, Superblock
-from gis.demo.streets import x_street
+from gis.demo.features import Features, Point, rectangle
+from gis.demo.names import commune, x_street
+from gis.demo.parcels import Plot, area, plots
+from gis.demo.plan import BLOCK_X, Superblock
 
 LAND_USE = {
     "terraced": "ODT",
@@ -20,81 +16,85 @@ LAND_USE = {
     "pagoda": "TON",
 }
 BUILDING_USE = {
-    "terraced": "residential", "apartments": "apartments", "school": "education", "market": "commercial", "pagoda": "religious",
-}  # fmt: skip
-
-
-def commune(block: Superblock) -> tuple[str, str]:
-    """Code and name of the demo ward of a superblock. Codes start with 9, which no real commune's does."""
-    return f"9{block.row:02d}{block.column:02d}", f"Phường Thủ Thiêm {block.row + 1}.{block.column + 1}"
+    "terraced": "residential",
+    "apartments": "apartments",
+    "school": "education",
+    "market": "commercial",
+    "pagoda": "religious",
+}
+MAP_SCALE = 500
+#: Front yard of a townhouse, and the gap at each party wall (m).
+YARD, WALL = 2.2, 0.1
 
 
 def add_cadastre(out: Features, block: Superblock) -> None:
-    """Parcels, buildings, boundary points and the ward of one superblock."""
-    code, name = commune(block)
-    x0, y0 = block.x, block.y
-    ward = [[x0, y0], [x0 + SUPER_X, y0], [x0 + SUPER_X, y0 + SUPER_Y], [x0, y0 + SUPER_Y]]
-    out.polygon(
-        "admin_ward", f"XA-{code}", ward, name=name, name_en=f"Thu Thiem {block.row + 1}.{block.column + 1}", full_name=name,
-        unit_type="phuong", commune_code=code, population=block.parcels * 4, area_km2=round(SUPER_X * SUPER_Y / 1e6, 3),
-    )  # fmt: skip
+    """Parcels, their buildings and boundary points of one superblock."""
+    code, ward = commune(block.column, block.row)
     random = block.random("building")
+    # Drawn for all blocks at once; which parcel gets which does not depend on the order of kinds.
+    number = block.parcels
+    all_floors = random.integers(1, 6, number).tolist()
+    gardens = random.uniform(2.0, 5.0, number).round(2).tolist()
+    parcels = out.of("cadastre_parcel", "polygon")
+    buildings = out.of("cadastre_building", "polygon")
+    base = out.of("base_building", "polygon")
     numbers: dict[int, int] = {}
     houses: dict[tuple[int, bool], int] = {}
-    for plot in plots(block):
-        b = plot.block
-        number = numbers[b.j] = numbers.get(b.j, 0) + 1
-        side = (b.j + (0 if plot.faces_south else 1), plot.faces_south)
+    for n, plot in enumerate(plots(block)):
+        kind, j = plot.block.kind, plot.block.j
+        parcel = numbers[j] = numbers.get(j, 0) + 1
+        side = (j + (0 if plot.faces_south else 1), plot.faces_south)
         house = houses[side] = houses.get(side, 0) + 1
         street = x_street(block, side[0]).name
         house_number = str(2 * house - (1 if plot.faces_south else 0))
-        address = f"{house_number} {street}, {name}"
-        reference = {
-            "commune_code": code,
-            "legacy_commune_code": code,
-            "sheet_no": str(b.j + 1),
-            "parcel_no": str(number),
-        }
-        out.polygon(
-            "cadastre_parcel", f"TD-{code}-{b.j + 1}-{number}", plot.ring, **reference, land_use=LAND_USE[b.kind],
-            legal_area_m2=round(_area(plot.ring), 1), map_scale=500, address=address, source_scale=500,
-            survey_date=date(2008 + (block.row + block.column) % 15, 1 + b.j, 15).isoformat(), horizontal_accuracy_m=0.07,
-        )  # fmt: skip
-        if b.kind == "park":
+        address = f"{house_number} {street}, {ward}"
+        key = f"{code}-{j + 1}-{parcel}"
+        sheet, parcel_no = str(j + 1), str(parcel)
+        parcels.asset_ids.append(f"TD-{key}")
+        parcels.shapes.append(plot.ring)
+        parcels.attributes.append({
+            "commune_code": code, "legacy_commune_code": code, "sheet_no": sheet, "parcel_no": parcel_no,
+            "land_use": LAND_USE[kind], "legal_area_m2": round(area(plot.ring), 1), "map_scale": MAP_SCALE,
+            "address": address, "source_scale": MAP_SCALE, "horizontal_accuracy_m": 0.07,
+            "survey_date": f"{2015 + (block.row + block.column) % 9}-{1 + j:02d}-15",
+        })  # fmt: skip
+        if kind == "park":
             continue
-        floors = int(random.integers(1, 6)) if b.kind == "terraced" else 15 if b.kind == "apartments" else 2
-        ring = _building(plot, float(random.uniform(2.0, 5.0)))
-        out.polygon(
-            "base_building", f"NH-{code}-{b.j + 1}-{number}", ring, use=BUILDING_USE[b.kind], floors=floors,
-            height_m=round(3.6 * floors + 0.8, 1), house_number=house_number, street=street, address=address, source_scale=2000,
-        )  # fmt: skip
-        out.polygon(
-            "cadastre_building", f"NDC-{code}-{b.j + 1}-{number}", ring, **reference, floors=floors,
-            structure="permanent" if floors > 1 else "semi_permanent", floor_area_m2=round(_area(ring), 1), address=address,
-            source_scale=500,
-        )  # fmt: skip
+        floors = all_floors[n] if kind == "terraced" else 15 if kind == "apartments" else 2
+        ring = _building(plot, gardens[n])
+        base.asset_ids.append(f"NH-{key}")
+        base.shapes.append(ring)
+        base.attributes.append({
+            "use": BUILDING_USE[kind], "floors": floors, "height_m": round(3.6 * floors + 0.8, 1),
+            "house_number": house_number, "street": street, "address": address, "source_scale": 2000,
+        })  # fmt: skip
+        buildings.asset_ids.append(f"NDC-{key}")
+        buildings.shapes.append(ring)
+        buildings.attributes.append({
+            "commune_code": code, "legacy_commune_code": code, "sheet_no": sheet, "parcel_no": parcel_no,
+            "floors": floors, "structure": "permanent" if floors > 1 else "semi_permanent",
+            "floor_area_m2": round(area(ring), 1), "address": address, "source_scale": MAP_SCALE,
+        })  # fmt: skip
+    _boundary_points(out, block, code)
+
+
+def _boundary_points(out: Features, block: Superblock, code: str) -> None:
+    """A monument where the line between the two rows of parcels ends, on both sides of a block."""
     for b in block.blocks:
-        if b.kind == "terraced":
-            bx, by, bx1, by1 = b.box
-            for n, x in enumerate((bx, bx + BLOCK_X)):
-                out.point(
-                    "cadastre_boundary_point", f"MR-{code}-{b.j}{b.i}{n}", [x0 + x, y0 + (by + by1) / 2], commune_code=code,
-                    point_no=f"{b.j + 1}.{b.i}{n}", kind="monument", source_scale=500,
-                )  # fmt: skip
-    assert len(STREETS_X) and len(STREETS_Y)
+        if b.kind != "terraced":
+            continue
+        x0, y0, _, y1 = block.place(b)
+        for n, x in enumerate((x0, x0 + BLOCK_X)):
+            out.point(
+                "cadastre_boundary_point", f"MR-{code}-{b.j}{b.i}{n}", (x, (y0 + y1) / 2),
+                commune_code=code, point_no=f"{b.j + 1}.{b.i}{n}", kind="monument", source_scale=MAP_SCALE,
+            )  # fmt: skip
 
 
-def _area(ring: Coordinates) -> float:
-    x, y = ring[:, 0], ring[:, 1]
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
-
-
-def _building(plot: Plot, garden: float) -> Coordinates:
-    """The house: the plot's width less 10 cm at each party wall, from a front yard to a garden behind."""
-    lows, highs = plot.ring.min(axis=0), plot.ring.max(axis=0)
-    wide = plot.block.kind != "terraced"
-    side = 6.0 if wide else 0.1
-    front, back = (6.0, 6.0) if wide else (2.2, garden)
-    south, north = (front, back) if plot.faces_south else (back, front)
-    x0, x1, y0, y1 = lows[0] + side, highs[0] - side, lows[1] + south, highs[1] - north
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+def _building(plot: Plot, garden: float) -> list[Point]:
+    """The house: the plot's width less the party walls, from a front yard to a garden behind."""
+    x0, y0, x1, y1 = plot.box
+    if plot.block.kind != "terraced":
+        return rectangle(x0 + 6.0, y0 + 6.0, x1 - 6.0, y1 - 6.0)
+    south, north = (YARD, garden) if plot.faces_south else (garden, YARD)
+    return rectangle(x0 + WALL, y0 + south, x1 - WALL, y1 - north)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import psycopg
+from psycopg.sql import SQL
 
 from gis.city import City
 from gis.cli_common import STDERR, Output, common_options, progress
 from gis.db.pool import owner_connection
 from gis.db.server import Database
+from gis.db.sql import table
+from gis.demo import SOURCE
 from gis.errors import UsageError
 from gis.settings import Settings
 from layers.registry import Catalogue
+
+if TYPE_CHECKING:
+    from gis.demo.plan import Plan
 
 DEFAULT_PARCELS = 5_000
 DEFAULT_SEED = 1
@@ -46,74 +53,84 @@ def demo(
     """
     from gis.db.migrate import prepare
     from gis.db.server import database
+    from gis.demo.plan import make_plan
 
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
+    plan = make_plan(parcels, seed)
     with database(settings) as db:
         prepare(db.owner_dsn, city, catalogue)
         with owner_connection(db) as connection:
-            others = _foreign_layers(connection, catalogue)
-            if others and not replace:
+            others = [] if replace else _foreign_layers(connection, catalogue)
+            if others:
+                more = " and others" if len(others) > 3 else ""
                 raise UsageError(
-                    f"{', '.join(others[:3])}{' and others' if len(others) > 3 else ''} hold data that is not a demo's",
+                    f"{', '.join(others[:3])}{more} hold data that is not a demo's",
                     code="not-a-demo",
                     hint="give --replace to replace it, or another --data-dir",
                 )
-            counts, seconds = _fill(connection, city, catalogue, parcels, seed, defects)
+        counts, seconds = _fill(db, city, catalogue, plan, defects)
     total = sum(counts.values())
     lines = [f"{name:<26}{count:>10,}" for name, count in sorted(counts.items())]
     text = "\n".join([*lines, f"{total:,} features in {len(counts)} layers, {seconds:.1f} s"])
-    output.emit({"counts": counts, "seconds": round(seconds, 2), "seed": seed}, text)
+    output.emit({"counts": counts, "seconds": round(seconds, 2), "parcels": parcels, "seed": seed}, text)
 
 
 def fill_if_empty(settings: Settings, db: Database, city: City, catalogue: Catalogue) -> bool:  # noqa: ARG001
     """Make the default district when no layer that people fill has a row. True when it was made."""
     with owner_connection(db) as connection:
-        for layer in catalogue.layers.values():
-            if layer.definition.loadable and _count(connection, layer.id):
-                return False
-        counts, seconds = _fill(connection, city, catalogue, DEFAULT_PARCELS, DEFAULT_SEED, None)
-    STDERR.print(
-        f"made a demo district: {sum(counts.values()):,} features in {seconds:.1f} s (--no-demo leaves it out)"
-    )
+        if _filled(connection, catalogue):
+            return False
+    from gis.demo.plan import make_plan
+
+    plan = make_plan(DEFAULT_PARCELS, DEFAULT_SEED)
+    counts, seconds = _fill(db, city, catalogue, plan, None)
+    rows = sum(counts.values())
+    STDERR.print(f"made a demo district: {rows:,} features in {seconds:.1f} s (--no-demo leaves it out)")
     return True
 
 
 def _fill(
-    connection: psycopg.Connection,
-    city: City,
-    catalogue: Catalogue,
-    parcels: int,
-    seed: int,
-    defects: Path | None,
+    db: Database, city: City, catalogue: Catalogue, plan: Plan, defects: Path | None
 ) -> tuple[dict[str, int], float]:
-    from gis.demo.plan import make_plan
     from gis.demo.write import write
 
-    if defects is not None:
-        raise UsageError("--defects is not there yet")
     started = time.monotonic()
-    plan = make_plan(parcels, seed)
     with progress("making the demo city") as report:
-        counts = write(connection, plan, city, catalogue, report)
+        counts, found = write(db.owner_dsn, plan, city, catalogue, report, defects=defects is not None)
+    if defects is not None:
+        from gis.demo.defects.listing import write_list
+
+        write_list(defects, found, plan, city)
     return counts, time.monotonic() - started
 
 
-def _count(connection: psycopg.Connection, layer_id: str) -> int:
-    row = connection.execute("SELECT bandoso.row_count(%s)", [layer_id]).fetchone()
-    return int(row[0]) if row and row[0] else 0
+def _filled(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:
+    """Layers that people fill and that have rows."""
+    names = [layer.id for layer in catalogue.layers.values() if layer.definition.loadable]
+    rows = connection.execute(
+        "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS t(name, n) WHERE bandoso.row_count(name) > 0"
+        " ORDER BY n",
+        [names],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def _foreign_layers(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:
-    """Layers with rows whose last load is not a demo's."""
+    """Layers that a demo fills and that have rows that no demo made: each row names its load."""
+    from gis.demo.generate import LAYERS
+
     found = []
-    for layer in catalogue.layers.values():
-        if not layer.definition.loadable or not _count(connection, layer.id):
+    for name in _filled(connection, catalogue):
+        if name not in LAYERS:
             continue
         row = connection.execute(
-            "SELECT source FROM bandoso.load WHERE layer = %s AND finished_at IS NOT NULL ORDER BY id DESC LIMIT 1",
-            [layer.id],
+            SQL(
+                "SELECT EXISTS (SELECT FROM {} AS t WHERE NOT EXISTS"
+                " (SELECT FROM bandoso.load AS l WHERE l.id = t.load_id AND l.source = %s))"
+            ).format(table(catalogue.layers[name])),
+            [SOURCE],
         ).fetchone()
-        if row is None or row[0] != "demo":
-            found.append(layer.id)
+        if row and row[0]:
+            found.append(name)
     return found

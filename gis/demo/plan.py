@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from gis import crs
@@ -59,31 +57,12 @@ class Frame:
 
     def place(self, local: Coordinates) -> Coordinates:
         """(n, 2) local x, y, or (n, 3) with height, to E, N (and height), rounded to 1 mm."""
-        local = np.asarray(local, dtype=float)
         turned = local.copy()
         cos, sin = math.cos(TURN), math.sin(TURN)
         turned[:, 0] = self.east + local[:, 0] * cos - local[:, 1] * sin
         turned[:, 1] = self.north + local[:, 0] * sin + local[:, 1] * cos
-        return np.round(turned, 3)
-
-    def points(self, local: Coordinates) -> NDArray[Any]:
-        """Points (n, 2 or 3)."""
-        return shapely.points(self.place(local))
-
-    def lines(self, parts: list[Coordinates]) -> NDArray[Any]:
-        """One LineString for each array of local coordinates."""
-        if not parts:
-            return np.empty(0, dtype=object)
-        index = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
-        return shapely.linestrings(self.place(np.concatenate(parts)), indices=index)
-
-    def polygons(self, rings: list[Coordinates]) -> NDArray[Any]:
-        """One Polygon for each ring (not closed, without holes) of local coordinates."""
-        if not rings:
-            return np.empty(0, dtype=object)
-        closed = [np.vstack([r, r[:1]]) for r in rings]
-        index = np.repeat(np.arange(len(closed)), [len(r) for r in closed])
-        return shapely.polygons(shapely.linearrings(self.place(np.concatenate(closed)), indices=index))
+        rounded: Coordinates = np.round(turned, 3)
+        return rounded
 
 
 def frame(city: City, columns: int, rows: int) -> Frame:
@@ -111,8 +90,8 @@ class Block:
     j: int
     kind: str
     #: Break points of the south and the north row of parcels along x, ends included.
-    south: Coordinates = field(repr=False)
-    north: Coordinates = field(repr=False)
+    south: tuple[float, ...] = field(repr=False)
+    north: tuple[float, ...] = field(repr=False)
 
     @property
     def parcels(self) -> int:
@@ -149,6 +128,11 @@ class Superblock:
     @property
     def parcels(self) -> int:
         return sum(b.parcels for b in self.blocks)
+
+    def place(self, block: Block) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of one of its blocks, in local metres of the city."""
+        x0, y0, x1, y1 = block.box
+        return self.x + x0, self.y + y0, self.x + x1, self.y + y1
 
     @property
     def code(self) -> str:
@@ -193,7 +177,7 @@ class Plan:
 
     def has(self, column: int, row: int) -> bool:
         """Whether the plan has a superblock there."""
-        return 0 <= column < self.columns and 0 <= row and row * self.columns + column < len(self.counts)
+        return 0 <= column < self.columns and row >= 0 and row * self.columns + column < len(self.counts)
 
 
 def make_plan(parcels: int, seed: int) -> Plan:
@@ -228,7 +212,7 @@ def _blocks(seed: int, column: int, row: int) -> tuple[Block, ...]:
             # Where breaks of the two rows nearly meet, the party walls of both meet exactly.
             nearest = south[np.abs(north[:, None] - south[None, :]).argmin(axis=1)]
             north = np.where(np.abs(north - nearest) < 0.6, nearest, north)
-            blocks.append(Block(i, j, kind, south, np.unique(north)))
+            blocks.append(Block(i, j, kind, tuple(south.tolist()), tuple(np.unique(north).tolist())))
     return tuple(blocks)
 
 
@@ -236,7 +220,8 @@ def _breaks(random: np.random.Generator) -> Coordinates:
     """Break points 0..BLOCK_X of a row of 18 to 21 plots that are 4 to 6 m wide, to the centimetre."""
     widths = random.uniform(4.0, 6.0, int(random.integers(18, 22)))
     ends = np.concatenate([[0.0], np.cumsum(widths)])
-    return np.round(ends * (BLOCK_X / ends[-1]), 2)
+    breaks: Coordinates = np.round(ends * (BLOCK_X / ends[-1]), 2)
+    return breaks
 
 
 def _trim(blocks: tuple[Block, ...], parcels: int) -> tuple[Block, ...]:
@@ -247,10 +232,13 @@ def _trim(blocks: tuple[Block, ...], parcels: int) -> tuple[Block, ...]:
         if left >= b.parcels:
             kept.append(b)
         elif left >= 2:
-            south = np.linspace(0.0, BLOCK_X, left // 2 + 1).round(2)
-            north = np.linspace(0.0, BLOCK_X, left - left // 2 + 1).round(2)
-            kept.append(Block(b.i, b.j, "terraced", south, north))
+            kept.append(Block(b.i, b.j, "terraced", _even(left // 2), _even(left - left // 2)))
         else:
             kept.append(Block(b.i, b.j, "school" if left else "reserve", b.south, b.north))
         left -= kept[-1].parcels
     return tuple(kept)
+
+
+def _even(plots: int) -> tuple[float, ...]:
+    """Break points of ``plots`` plots of equal width."""
+    return tuple(np.linspace(0.0, BLOCK_X, plots + 1).round(2).tolist())

@@ -1,129 +1,163 @@
-"""Fills the layers with the demo city: workers generate, this process copies, all in one transaction."""
+"""Fills the layers with the demo city: copied aside, indexed, and put in the layers' place in one step.
+
+Workers generate, this process copies them in order into tables that nobody reads; their indexes are
+built side by side; then one transaction swaps all tables. Whatever ends it, the layers are as they were
+before, or all of the demo is there.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
 from gis.city import City
-from gis.db.ddl import build_name, constraint_statements, create_table, index_statements, swap_statements
-from gis.db.sql import LAYERS, columns
-from gis.demo.generate import Encoded, Shape, encode, make, unknown_fields
-from gis.demo.plan import Frame, Plan
+from gis.db.connect import connect
+from gis.db.ddl import build_name, constraint_statements, create_table, script, swap_statements
+from gis.db.sql import LAYERS as SCHEMA
+from gis.db.sql import columns
+from gis.demo import SOURCE
+from gis.demo.build import build_all
+from gis.demo.defects import Defect
+from gis.demo.encode import Encoded, Shape
+from gis.demo.generate import LAYERS
+from gis.demo.plan import Plan
 from gis.demo.plan import frame as make_frame
+from gis.demo.work import Job, results
+from gis.errors import DatabaseError, UsageError
 from gis.ingest import copybin
-from layers.registry import Catalogue
+from layers.registry import Catalogue, Layer
 
-#: bandoso.load.source of rows that the demo made.
-SOURCE = "demo"
-#: Superblocks above which worker processes are worth their start.
-WORTH_WORKERS = 6
+#: How long the last step waits for readers to let go of the old tables. A try is shorter than
+#: PostgreSQL's deadlock timeout (1 s), so that it is never a reader that has to give way.
+_SWAP_SECONDS, _TRY_MS = 600.0, 500
 
-_OMITTED = {"fid", "version", "updated_at"}
+Report = Callable[[int, int | None], None]
 
 
 def write(
-    connection: psycopg.Connection,
-    plan: Plan,
-    city: City,
-    catalogue: Catalogue,
-    report: Callable[[int, int | None], None],
-) -> dict[str, int]:
-    """Replace the content of all layers that the demo fills; rows by layer. One transaction."""
-    frame = make_frame(city, plan.columns, plan.rows)
-    counts: Counter[str] = Counter()
-    with connection.transaction():
-        connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
-        shapes = _prepare(connection, plan, city, catalogue)
-        done = 0
-        for encoded in _generated(plan, frame, shapes, city.crs.storage):
-            for part in encoded:
-                _copy(connection, shapes[part.layer], part)
-                counts[part.layer] += part.rows
-            done += 1
-            report(done, len(plan.counts))
-        for layer_id in shapes:
-            layer = catalogue.layers[layer_id]
-            built = build_name(layer)
-            for statement in (
-                *constraint_statements(layer, city, built),
-                *index_statements(layer, built),
-                *swap_statements(layer, built),
-            ):
-                connection.execute(statement)
-            connection.execute(
-                "UPDATE bandoso.load SET finished_at = clock_timestamp(), rows = %s, rejected = 0 WHERE id = %s",
-                [counts[layer_id], shapes[layer_id].load],
-            )
-    for layer_id in shapes:
-        connection.execute(SQL("ANALYZE {}").format(Identifier(LAYERS, layer_id)))
-    return dict(counts)
+    dsn: str, plan: Plan, city: City, catalogue: Catalogue, report: Report, *, defects: bool = False
+) -> tuple[dict[str, int], list[Defect]]:
+    """Replace the content of all layers that the demo fills.
+
+    Gives rows by layer and the injected errors. Raises UsageError when a load into one of the layers is
+    running.
+    """
+    layers = [catalogue.layers[name] for name in LAYERS if name in catalogue.layers]
+    with connect(dsn) as connection, _only_one(connection, layers):
+        loads: dict[str, int] = {}
+        try:
+            loads = _start_loads(connection, layers, {"seed": plan.seed, "parcels": plan.parcels})
+            shapes = {layer.id: Shape.of(layer, loads[layer.id]) for layer in layers}
+            job = Job(plan, make_frame(city, plan.columns, plan.rows), shapes, city.crs.storage, defects)
+            counts, found = _fill(connection, city, layers, job, report)
+            build_all(dsn, layers, counts)
+            _swap(connection, layers, loads, counts)
+        except BaseException:
+            # The connection may be in the middle of a COPY; it is of no use for clearing up.
+            with contextlib.suppress(Exception), connect(dsn) as other:
+                connection.cancel_safe(timeout=5)
+                connection.close()
+                _clear_up(other, layers, loads)
+            raise
+    return dict(counts), found
 
 
-def _prepare(
-    connection: psycopg.Connection, plan: Plan, city: City, catalogue: Catalogue
-) -> dict[str, Shape]:
-    """Empty copies of the tables that the first superblock shows to be needed, and their load rows."""
-    sample = make(plan, make_frame(city, plan.columns, plan.rows), 0)
-    details = json.dumps({"seed": plan.seed, "parcels": plan.parcels})
-    shapes = {}
-    for layer_id in [*sample.layers, "power_corridor", "underground_structure", "base_place"]:
-        layer = catalogue.layers.get(layer_id)
-        if layer is None or layer_id in shapes:
-            continue
-        for statement in create_table(layer, city, build_name(layer)):
-            connection.execute(statement)
+@contextmanager
+def _only_one(connection: psycopg.Connection, layers: Sequence[Layer]) -> Iterator[None]:
+    """Keep loads away from the layers, by the lock that ``bandoso load`` takes; freed with the session."""
+    for layer in layers:
         row = connection.execute(
-            "INSERT INTO bandoso.load (layer, source, mode, report) VALUES (%s, %s, 'replace', %s) RETURNING id",
-            [layer_id, SOURCE, details],
+            "SELECT pg_try_advisory_lock(hashtext('bandoso.load'), hashtext(%s))", [layer.id]
         ).fetchone()
-        assert row is not None
-        fields = tuple(f for f in layer.fields if f.name not in _OMITTED)
-        definition = layer.definition
-        shapes[layer_id] = Shape(
-            layer_id, definition.owner, definition.geometry, definition.z != "none", fields, int(row[0])
-        )
-    unknown = unknown_fields(sample, shapes)
-    assert not unknown, f"the demo fills fields that do not exist: {sorted(unknown)}"
-    return shapes
+        if not row or not row[0]:
+            raise UsageError(f"a load into {layer.id} is running", code="busy")
+    yield
 
 
-def _one(plan: Plan, frame: Frame, shapes: dict[str, Shape], srid: int, index: int) -> list[Encoded]:
-    return list(encode(make(plan, frame, index), frame, shapes, srid))
+def _start_loads(
+    connection: psycopg.Connection, layers: Sequence[Layer], details: Mapping[str, int]
+) -> dict[str, int]:
+    """A row of bandoso.load for each layer: it marks the layer's rows as a demo's."""
+    rows = connection.execute(
+        "INSERT INTO bandoso.load (layer, source, mode, report)"
+        " SELECT name, %s, 'replace', %s FROM unnest(%s::text[]) WITH ORDINALITY AS t(name, n) ORDER BY n"
+        " RETURNING layer, id",
+        [SOURCE, json.dumps(details), [layer.id for layer in layers]],
+    ).fetchall()
+    return {row[0]: int(row[1]) for row in rows}
 
 
-def _generated(plan: Plan, frame: Frame, shapes: dict[str, Shape], srid: int) -> Iterator[list[Encoded]]:
-    """Encoded superblocks in order; at most a few are in memory at a time."""
-    work = partial(_one, plan, frame, shapes, srid)
-    total = len(plan.counts)
-    if total < WORTH_WORKERS:
-        yield from map(work, range(total))
-        return
-    workers = max(1, min(4, os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = [pool.submit(work, n) for n in range(min(total, 2 * workers))]
-        following = len(pending)
-        while pending:
-            yield pending.pop(0).result()
-            if following < total:
-                pending.append(pool.submit(work, following))
-                following += 1
+def _fill(
+    connection: psycopg.Connection, city: City, layers: Sequence[Layer], job: Job, report: Report
+) -> tuple[Counter[str], list[Defect]]:
+    """Create the tables aside and copy the city into them, in one transaction: so PostgreSQL writes no
+    WAL for the rows, and no visibility later."""
+    counts: Counter[str] = Counter()
+    found: list[Defect] = []
+    by_id = {layer.id: layer for layer in layers}
+    with connection.transaction():
+        for layer in layers:
+            built = build_name(layer)
+            drop = SQL("DROP TABLE IF EXISTS {}").format(Identifier(SCHEMA, built))  # of one that was killed
+            connection.execute(
+                script([drop, *create_table(layer, city, built), *constraint_statements(layer, city, built)])
+            )
+        done = 0
+        for result in results(job):
+            for part in result.encoded:
+                _copy(connection, by_id[part.layer], job.shapes[part.layer], part)
+                counts[part.layer] += part.rows
+            found += result.defects
+            done += result.superblocks
+            report(done, len(job.plan.counts))
+    return counts, found
 
 
-def _copy(connection: psycopg.Connection, shape: Shape, part: Encoded) -> None:
-    name = f"{shape.id}__new" if len(shape.id) < 48 else None
-    assert name is not None
-    table = Identifier(LAYERS, name)
-    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, columns(shape.columns))
+def _copy(connection: psycopg.Connection, layer: Layer, shape: Shape, part: Encoded) -> None:
+    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(
+        Identifier(SCHEMA, build_name(layer)), columns(shape.columns)
+    )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(copybin.HEADER)
         copy.write(part.body)
         copy.write(copybin.TRAILER)
+
+
+def _swap(
+    connection: psycopg.Connection, layers: Sequence[Layer], loads: Mapping[str, int], counts: Counter[str]
+) -> None:
+    """The one step that others see."""
+    tables = SQL(", ").join(Identifier(SCHEMA, layer.id) for layer in layers)
+    deadline = time.monotonic() + _SWAP_SECONDS
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{_TRY_MS}ms"])
+                connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
+                for layer in layers:
+                    connection.execute(script(swap_statements(layer, build_name(layer))))
+                connection.execute(
+                    "UPDATE bandoso.load SET finished_at = clock_timestamp(), rejected = 0, rows = t.rows"
+                    " FROM unnest(%s::bigint[], %s::bigint[]) AS t(id, rows) WHERE load.id = t.id",
+                    [[loads[la.id] for la in layers], [counts[la.id] for la in layers]],
+                )
+                return
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                raise DatabaseError(
+                    "the layers are in use by others", hint="try again when it is quieter"
+                ) from None
+            time.sleep(0.25)
+
+
+def _clear_up(connection: psycopg.Connection, layers: Sequence[Layer], loads: Mapping[str, int]) -> None:
+    for layer in layers:
+        connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(SCHEMA, build_name(layer))))
+    connection.execute("DELETE FROM bandoso.load WHERE id = ANY(%s)", [list(loads.values())])

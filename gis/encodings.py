@@ -215,12 +215,19 @@ class Detector:
     def __init__(self, most_words: int = 20_000) -> None:
         self._words: dict[str, int] = {}
         self._most = most_words
+        self._texts = 0
+
+    @property
+    def has_enough(self) -> bool:
+        """Many texts were seen: further ones need only be sampled."""
+        return self._texts > 10_000
 
     def add(self, texts: Iterable[str]) -> None:
         """Take the words beyond ASCII of ``texts`` (one character a byte, or Unicode)."""
         for text in texts:
             if text.isascii() or len(self._words) >= self._most:
                 continue
+            self._texts += 1
             for word in _WORD_EDGES.split(text):
                 if word and not word.isascii():
                     self._words[word] = self._words.get(word, 0) + 1

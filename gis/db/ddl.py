@@ -164,9 +164,7 @@ def layer_indexes(layer: Layer) -> tuple[Index, ...]:
 def search_vector(layer: Layer, of: str | None = None) -> Composed:
     """What ``q`` searches; a query must use this very expression for the index to serve it."""
     texts = SQL(", ").join(SQL("{}::text").format(column(n, of)) for n in layer.definition.search)
-    return SQL("to_tsvector('simple'::regconfig, {}(VARIADIC ARRAY[{}]))").format(
-        Identifier(OWN, "search_text"), texts
-    )
+    return SQL("{}(VARIADIC ARRAY[{}])").format(Identifier(OWN, "search_vector"), texts)
 
 
 def index_statements(layer: Layer, table: str | None = None) -> list[Composed]:
@@ -207,7 +205,8 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
     ]
     for index in layer_indexes(layer):
         old, new = Identifier(LAYERS, index.name_on(built)), Identifier(index.name_on(layer.id))
-        statements.append(SQL("ALTER INDEX {} RENAME TO {}").format(old, new))
+        # A bulk load builds the search index only after the swap.
+        statements.append(SQL("ALTER INDEX IF EXISTS {} RENAME TO {}").format(old, new))
     return [*statements, count_statement(layer.id), *grant_statements(layer)]
 
 

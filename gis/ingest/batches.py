@@ -70,23 +70,24 @@ class Pipeline:
             if rejected.any()
             else []
         )
-        body = self._copy(columns, shapes, keep, first_fid, accepted)
+        body = self._copy(columns, shapes, batch.column(GEOMETRY), keep, first_fid)
         return Prepared(accepted, rows[keep], body, rejects, dict(issues.counts()))
 
     def _copy(
-        self, columns: dict[str, pa.Array], shapes: Geometries, keep: Mask, first_fid: int, accepted: int
+        self, columns: dict[str, pa.Array], shapes: Geometries, raw: pa.Array, keep: Mask, first_fid: int
     ) -> memoryview:
+        accepted = int(keep.sum())
         if accepted < len(keep):
             mask = pa.array(keep)
             columns = {name: column.filter(mask) for name, column in columns.items()}
-            shapes = shapes[keep]
+            shapes, raw = shapes[keep], raw.filter(mask)
         fids = pa.array(np.arange(first_fid, first_fid + accepted, dtype=np.int64))
         named = columns["asset_id"]
         if named.null_count:
             made = pc.binary_join_element_wise(f"{self.target.layer}-", fids.cast(pa.string()), "")
             columns["asset_id"] = pc.coalesce(named, made)
         load = pa.array([self.load_id], pa.int64()).take(pa.array(np.zeros(accepted, dtype=np.int64)))
-        return copybin.rows([fids, *columns.values(), self.shapes.encode(shapes), load])
+        return copybin.rows([fids, *columns.values(), self.shapes.encode(shapes, raw), load])
 
 
 def selected(batch: pa.RecordBatch, conditions: tuple[Condition, ...]) -> Mask:

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from gis import crs
@@ -56,11 +57,17 @@ class ShapeReader:
     closed_lines: str = "keep"
     #: Conversions made: what -> count.
     notes: dict[str, int] = field(default_factory=dict)
+    #: Was any geometry of the present batch made anew?
+    _touched: bool = False
 
     def read(self, column: pa.Array, issues: Issues) -> tuple[Geometries, Geometries]:
         """(geometry in the source CRS, geometry in the storage CRS); None where rejected."""
+        noted = dict(self.notes)
         with np.errstate(invalid="ignore"):  # NaN in coordinates is ours to find
-            return self._read(column, issues)
+            done = self._read(column, issues)
+        # Every conversion is noted, and so is known here.
+        self._touched = self.source != self.target.storage or self.notes != noted
+        return done
 
     def _read(self, column: pa.Array, issues: Issues) -> tuple[Geometries, Geometries]:
         shapes = self._parsed(column, issues)
@@ -74,19 +81,37 @@ class ShapeReader:
         self._reject(issues, shapes, ~_finite(shapes), "not-finite", "a coordinate is NaN or infinite")
         shapes = self._fitted(shapes, issues)
         shapes = self._heights(shapes, issues)
-        shapes = crs.transform_geometries(shapes, self.source, self.target.storage)
-        self._placed(shapes, issues)
+        moved = self.source != self.target.storage
+        if moved:
+            shapes = crs.transform_geometries(shapes, self.source, self.target.storage)
+        self._placed(shapes, issues, moved)
         if not self.accept_invalid and (self.target.geometry != "Point"):
             self._valid(shapes, issues)
         return given, shapes
 
-    def encode(self, shapes: Geometries) -> pa.Array:
-        """EWKB (little endian, with SRID) of each, as Arrow binary."""
-        stamped = shapely.set_srid(shapes, self.target.storage)
-        encoded = shapely.to_wkb(
-            stamped, output_dimension=3, byte_order=1, include_srid=True, flavor="extended"
-        )
-        return pa.array(encoded, pa.binary())
+    def encode(self, shapes: Geometries, raw: pa.Array) -> pa.Array:
+        """EWKB (little endian, with SRID) of each, as Arrow binary; ``raw``: the same rows as they were read.
+
+        Geometry that nothing was done to keeps its bytes: half the time of writing them anew.
+        """
+        untouched = not self._touched and not shapely.has_z(shapes).any()
+        if untouched and pa.types.is_binary(raw.type):
+            encoded = raw
+        else:
+            wkb_ = shapely.to_wkb(shapes, output_dimension=3, byte_order=1, flavor="extended")
+            encoded = pa.array(wkb_, pa.binary())
+        head = _common_head(encoded)
+        if head is not None and head[0] == 1 and head[1] <= 6 and head[2:4] == b"\0\0" and head[4] in (0, 0x80):
+            # One type, as almost always: its SRID flag set, and the SRID put in behind it.
+            stamped = head[:4] + bytes([head[4] | 0x20]) + self.target.storage.to_bytes(4, "little")
+            return pc.binary_replace_slice(encoded, 0, 5, stamped)
+        return pa.array(
+            shapely.to_wkb(
+                shapely.set_srid(shapes, self.target.storage),
+                output_dimension=3, byte_order=1, include_srid=True, flavor="extended",
+            ),
+            pa.binary(),
+        )  # fmt: skip
 
     @cached_property
     def city_box(self) -> tuple[float, float, float, float]:
@@ -229,11 +254,12 @@ class ShapeReader:
             self._reject(issues, shapes, ~deep, "z-missing", "the geometry has no heights")
         return shapes
 
-    def _placed(self, shapes: Geometries, issues: Issues) -> None:
+    def _placed(self, shapes: Geometries, issues: Issues, moved: bool) -> None:
         """Inside what the storage CRS can say, and inside the city."""
         bounds = shapely.bounds(shapes)
-        finite = _finite(shapes)
-        usable = finite & _within(bounds, crs.plane_bounds(self.target.storage))
+        usable = _within(bounds, crs.plane_bounds(self.target.storage))
+        if moved:  # a transform may give infinities in the midst of a geometry
+            usable &= _finite(shapes)
         message = f"a coordinate is outside the area of EPSG:{self.target.storage}"
         self._reject(issues, shapes, ~usable, "outside-crs", message)
         if not self.allow_outside:
@@ -248,6 +274,16 @@ class ShapeReader:
             rows = np.flatnonzero(invalid)
             why = dict(zip(rows.tolist(), shapely.is_valid_reason(shapes[rows]).tolist(), strict=True))
             self._reject(issues, shapes, invalid, "invalid-geometry", lambda i: str(why[i]))
+
+
+def _common_head(encoded: pa.Array) -> bytes | None:
+    """The first five bytes (byte order, type) when they are the same in all rows."""
+    data = np.frombuffer(encoded.buffers()[2] or b"", np.uint8)
+    starts = np.frombuffer(encoded.buffers()[1], np.int32)[encoded.offset : encoded.offset + len(encoded)]
+    if not len(starts):
+        return None
+    same = all((data[starts + i] == data[starts[0] + i]).all() for i in range(5))
+    return bytes(data[starts[0] : starts[0] + 5]) if same else None
 
 
 def _always(message: str) -> Callable[[int], str]:

@@ -222,7 +222,11 @@ def test_numbers(pipes: Target, values: pa.Array, rule: dict, expected: list, re
 @pytest.mark.parametrize(
     ("values", "expected", "reasons"),
     [
-        (pa.array(["1998", "1998.0", "36893488147419103232"]), [1998, 1998, None], [None, None, "not-an-integer"]),
+        (
+            pa.array(["1998", "1998.0", "36893488147419103232"]),
+            [1998, 1998, None],
+            [None, None, "not-an-integer"],
+        ),
         (pa.array([1998.0, 1998.5]), [1998, None], [None, "not-an-integer"]),
         (pa.array(["9" * 5000]), [None], ["not-an-integer"]),
         (pa.array([1700]), [1700], ["out-of-range"]),
@@ -352,8 +356,28 @@ def test_arc_of_a_whole_circle_and_a_straight_one() -> None:
 
 def test_ewkb_carries_the_srid(parcels: Target) -> None:
     reader = ShapeReader(parcels, 9210)
-    encoded = reader.encode(np.array([SQUARE], dtype=object))[0].as_py()
-    assert encoded[:9] == struct.pack("<BII", 1, 0x20000003, 9210)
+    shapes = np.array([SQUARE, shapely.box(0, 0, 1, 1)], dtype=object)
+    raw = pa.array(shapely.to_wkb(shapes), pa.binary())
+    for touched in (False, True):
+        reader._touched = touched
+        encoded = reader.encode(shapes, raw)
+        assert encoded[0].as_py()[:9] == struct.pack("<BII", 1, 0x20000003, 9210)
+        back = shapely.from_wkb(encoded.to_pylist())
+        assert shapely.equals_exact(back, shapes).all()
+        assert shapely.get_srid(back).tolist() == [9210, 9210]
+
+
+def test_ewkb_of_mixed_types_and_big_endian(pipes: Target) -> None:
+    reader = ShapeReader(pipes, 9210)
+    flat = shapely.LineString([(603000, 1191000), (603010, 1191000)])
+    shapes = np.array([flat, shapely.force_3d(flat, 2.0)], dtype=object)
+    for order in (0, 1):
+        raw = pa.array(shapely.to_wkb(shapes, byte_order=order, flavor="iso"), pa.binary())
+        for some in (slice(0, 1), slice(1, 2), slice(0, 2)):
+            back = shapely.from_wkb(reader.encode(shapes[some], raw[some]).to_pylist())
+            assert shapely.equals_exact(back, shapes[some]).all()
+            assert shapely.has_z(back).tolist() == shapely.has_z(shapes[some]).tolist()
+            assert (shapely.get_srid(back) == 9210).all()
 
 
 # --- others ---------------------------------------------------------------------------------------

@@ -11,5 +11,6 @@ GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader;
 -- Server processes ask which definitions are applied.
 GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION
-    bandoso.fold(text), bandoso.search_text(text[]), bandoso.row_count(text), bandoso.last_change(text)
+    bandoso.fold(text), bandoso.unaccent(regdictionary, text), bandoso.search_text(text[]),
+    bandoso.search_vector(text[]), bandoso.row_count(text), bandoso.last_change(text)
     TO bandoso_reader;

@@ -53,11 +53,14 @@ def demo(
     """
     from gis.db.migrate import prepare
     from gis.db.server import database
+    from gis.demo.defects.listing import check_writable
     from gis.demo.plan import make_plan
 
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
     plan = make_plan(parcels, seed)
+    if defects is not None:
+        check_writable(defects)
     with database(settings) as db:
         prepare(db.owner_dsn, city, catalogue)
         with owner_connection(db) as connection:
@@ -69,11 +72,15 @@ def demo(
                     code="not-a-demo",
                     hint="give --replace to replace it, or another --data-dir",
                 )
-        counts, seconds = _fill(db, city, catalogue, plan, defects)
+        counts, errors, seconds = _fill(db, city, catalogue, plan, defects)
     total = sum(counts.values())
     lines = [f"{name:<26}{count:>10,}" for name, count in sorted(counts.items())]
-    text = "\n".join([*lines, f"{total:,} features in {len(counts)} layers, {seconds:.1f} s"])
-    output.emit({"counts": counts, "seconds": round(seconds, 2), "parcels": parcels, "seed": seed}, text)
+    lines.append(f"{total:,} features in {len(counts)} layers, {seconds:.1f} s")
+    result = {"counts": counts, "seconds": round(seconds, 2), "parcels": parcels, "seed": seed}
+    if defects is not None:
+        lines.append(f"{errors:,} errors injected; {defects} lists them")
+        result["defects"] = errors
+    output.emit(result, "\n".join(lines))
 
 
 def fill_if_empty(settings: Settings, db: Database, city: City, catalogue: Catalogue) -> bool:  # noqa: ARG001
@@ -84,7 +91,7 @@ def fill_if_empty(settings: Settings, db: Database, city: City, catalogue: Catal
     from gis.demo.plan import make_plan
 
     plan = make_plan(DEFAULT_PARCELS, DEFAULT_SEED)
-    counts, seconds = _fill(db, city, catalogue, plan, None)
+    counts, _, seconds = _fill(db, city, catalogue, plan, None)
     rows = sum(counts.values())
     STDERR.print(f"made a demo district: {rows:,} features in {seconds:.1f} s (--no-demo leaves it out)")
     return True
@@ -92,7 +99,8 @@ def fill_if_empty(settings: Settings, db: Database, city: City, catalogue: Catal
 
 def _fill(
     db: Database, city: City, catalogue: Catalogue, plan: Plan, defects: Path | None
-) -> tuple[dict[str, int], float]:
+) -> tuple[dict[str, int], int, float]:
+    """Rows by layer, number of injected errors, seconds."""
     from gis.demo.write import write
 
     started = time.monotonic()
@@ -102,7 +110,7 @@ def _fill(
         from gis.demo.defects.listing import write_list
 
         write_list(defects, found, plan, city)
-    return counts, time.monotonic() - started
+    return counts, len(found), time.monotonic() - started
 
 
 def _filled(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:

@@ -32,7 +32,7 @@ class Rows:
         return len(self.asset_ids)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
     """Where a feature stands in its Rows; only good until the next removal from them."""
 

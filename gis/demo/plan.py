@@ -64,6 +64,11 @@ class Frame:
         rounded: Coordinates = np.round(turned, 3)
         return rounded
 
+    def place_one(self, point: tuple[float, ...]) -> tuple[float, float]:
+        """E, N of one point."""
+        east, north = self.place(np.array([point[:2]], dtype=float))[0].tolist()
+        return east, north
+
 
 def frame(city: City, columns: int, rows: int) -> Frame:
     """The frame that puts the middle of columns x rows superblocks onto the city's demo anchor."""

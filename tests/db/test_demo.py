@@ -252,3 +252,46 @@ def test_a_wrong_number_is_one_sentence(reachable_tmp: Path) -> None:
     done = command(reachable_tmp / "demo-wrong", "--parcels", "0")
     assert done.returncode == 2
     assert "1 to 5,000,000" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_defects_are_written_and_listed(reachable_tmp: Path) -> None:
+    import json
+
+    import numpy as np
+    import shapely
+
+    from gis import crs
+    from gis.db.server import database
+    from gis.demo.defects import RULES
+
+    folder, path = reachable_tmp / "demo-defects", reachable_tmp / "defects.json"
+    done = command(folder, "--parcels", "4500", "--defects", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    assert (listed["seed"], listed["parcels"]) == (1, 4_500)
+    assert {d["rule"] for d in listed["defects"]} == set(RULES)
+    assert json.loads(done.stdout)["defects"] == len(listed["defects"])
+    with database(Settings.from_env({}, data_dir=folder)) as db, psycopg.connect(db.owner_dsn) as connection:
+        for d in listed["defects"]:
+            lon, lat = np.atleast_2d(np.array(d["geometry"]["coordinates"]))[0]
+            x, y = crs.transform_xy(np.array([lon]), np.array([lat]), 4326, 9210)
+            found = 0
+            for layer in sorted({d["layer"], *(c["layer"] for c in d["changed"])}):
+                rows = connection.execute(
+                    SQL("SELECT ST_AsBinary(geom) FROM {} WHERE asset_id = ANY(%s)").format(
+                        Identifier("layer", layer)
+                    ),
+                    [d["asset_ids"]],
+                ).fetchall()
+                near = [shapely.distance(shapely.from_wkb(r[0]), shapely.points(x[0], y[0])) for r in rows]
+                found += sum(distance < 0.1 for distance in near)
+            assert found, d
+    before = path.read_bytes()
+    assert command(folder, "--parcels", "4500", "--defects", str(path)).returncode == 0
+    assert path.read_bytes() == before
+
+
+def test_a_list_that_cannot_be_written_is_said_first(reachable_tmp: Path) -> None:
+    done = command(reachable_tmp / "demo-wrong", "--defects", str(reachable_tmp / "no" / "such.json"))
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr and "Traceback" not in done.stderr

@@ -54,7 +54,7 @@ seconds => Promise.race([
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of the system."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")

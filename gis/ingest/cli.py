@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gis.cli_common import Output, common_options, progress
 from gis.encodings import ENCODINGS
+from gis.ingest.spawn import Waiting, start
 from gis.settings import Settings
 
 
@@ -62,53 +64,33 @@ Examples:
     help="List of rejected rows, .geojson or .csv [FILE.rejects.geojson].",
 )
 @common_options
-def load_command(
-    settings: Settings,
-    output: Output,
-    file: Path,
-    layer: str,
-    crs: int | None,
-    encoding: str,
-    mapping: Path | None,
-    mode: str,
-    source_layer: str | None,
-    owner: str | None,
-    dry_run: bool,
-    allow_outside: bool,
-    accept_invalid: bool,
-    rejects: Path | None,
-) -> None:
+def load_command(settings: Settings, output: Output, /, **options: Any) -> None:
     """Load FILE into a layer: GeoPackage, Shapefile, GeoJSON, FlatGeobuf, GeoParquet, FileGDB, MapInfo, KML,
     CSV, OSM, DXF or DGN V7, or a zip with one of them.
 
     Rows that cannot be taken are listed with their reasons in the rejects file; nothing is dropped or
     repaired in silence. Ctrl-C leaves the layer as it was.
     """
+    child = start()  # it imports what it needs while we do
+    try:
+        _load(settings, output, child, options)
+    finally:
+        child.close()
+
+
+def _load(settings: Settings, output: Output, child: Waiting, options: dict[str, Any]) -> None:
     from gis.db.migrate import prepare
     from gis.db.server import database
     from gis.ingest.load import LoadRequest, load
 
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
-    request = LoadRequest(
-        file=file,
-        layer=layer,
-        crs=crs,
-        encoding=encoding,
-        mapping=mapping,
-        mode=mode,  # type: ignore[arg-type]
-        source_layer=source_layer,
-        dry_run=dry_run,
-        owner=owner,
-        allow_outside=allow_outside,
-        accept_invalid=accept_invalid,
-        rejects=rejects,
-    )
-    with progress(f"{file.name} -> {layer}") as bar:
-        if dry_run:
-            report = load(settings, None, city, catalogue, request, bar)
+    request = LoadRequest(**options)
+    with progress(f"{request.file.name} -> {request.layer}") as bar:
+        if request.dry_run:
+            report = load(settings, None, city, catalogue, request, bar, child)
         else:
             with database(settings) as db:
                 prepare(db.owner_dsn, city, catalogue)
-                report = load(settings, db, city, catalogue, request, bar)
+                report = load(settings, db, city, catalogue, request, bar, child)
     output.emit(report.as_dict(), report.as_text())

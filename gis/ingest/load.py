@@ -24,6 +24,7 @@ from gis.ingest.reader import Reader, staged
 from gis.ingest.rejects import RejectsFile
 from gis.ingest.report import LoadReport
 from gis.ingest.sandbox import Limits
+from gis.ingest.spawn import Waiting
 from gis.ingest.target import Target
 from gis.ingest.write import LayerWriter, Mode
 from gis.settings import Settings
@@ -63,8 +64,9 @@ def load(
     catalogue: Catalogue,
     request: LoadRequest,
     progress: Progress = lambda _done, _total: None,
+    child: Waiting | None = None,
 ) -> LoadReport:
-    """Load one delivery; ``db`` may be None for a dry run.
+    """Load one delivery; ``db`` may be None for a dry run; ``child`` may have been started before.
 
     Raises NotFoundError (file, layer), UsageError (mapping, options), LoadRefused (the delivery cannot be
     what it says; nothing was changed) or DatabaseError.
@@ -104,7 +106,7 @@ def load(
             mode=request.mode,
             dry_run=request.dry_run,
         )
-        job = _Job(reading, report, rejects, progress, request.mode)
+        job = _Job(reading, report, rejects, progress, request.mode, child)
         try:
             if request.dry_run:
                 job.read(None)
@@ -148,8 +150,15 @@ class _Job:
     """Carries frames from the reader to the writer and the report."""
 
     def __init__(
-        self, reading: ReadRequest, report: LoadReport, rejects: RejectsFile, progress: Progress, mode: Mode
+        self,
+        reading: ReadRequest,
+        report: LoadReport,
+        rejects: RejectsFile,
+        progress: Progress,
+        mode: Mode,
+        child: Waiting | None,
     ) -> None:
+        self._child = child
         self._reading, self._report, self._rejects, self._progress = reading, report, rejects, progress
         self._mode = mode
         self._total: int | None = None
@@ -164,7 +173,7 @@ class _Job:
         self._reading = ReadRequest(**{**vars(self._reading), "load_id": writer.load_id})
         self.read(writer)
         before = time.monotonic()
-        done = writer.settle(tuple(report.fields))
+        done = writer.settle(tuple(report.fields), report.loaded)
         report.rejected += len(done.duplicates)
         if done.duplicates:
             report.reasons["duplicate"] += len(done.duplicates)
@@ -177,12 +186,14 @@ class _Job:
         report.stages = {**writer.stages, "settle": round(time.monotonic() - before, 3)}
         report.seconds = round(time.monotonic() - started, 2)
         writer.commit(report.loaded, report.rejected, report.as_dict())
+        report.visible_seconds = round(time.monotonic() - started, 2)
+        writer.finish()
         report.stages |= writer.stages
 
     def read(self, writer: LayerWriter | None) -> None:
         """Take all frames of the child."""
         report = self._report
-        reader = Reader(self._reading)
+        reader = Reader(self._reading, self._child)
         first_fid = 0
         try:
             for kind, payload in reader.frames():

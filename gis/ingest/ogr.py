@@ -30,7 +30,7 @@ _X_NAMES = ("x", "lon", "lng", "long", "longitude", "easting", "east", "kinhdo")
 _Y_NAMES = ("y", "lat", "latitude", "northing", "north", "vido")
 
 
-def leave_one_driver(driver: str) -> None:
+def leave_one_driver(driver: str, work: Path) -> None:
     """Deregister every GDAL driver but one, and what reaches out of the machine. Raises when that fails."""
     others = [name for name in pyogrio.list_drivers() if name != driver]
     pyogrio.set_gdal_config_options(
@@ -45,6 +45,7 @@ def leave_one_driver(driver: str) -> None:
             "OSM_MAX_TMPFILE_SIZE": "100",
             "GML_SKIP_RESOLVE_ELEMS": "ALL",
             "GDAL_NUM_THREADS": "2",
+            "CPL_TMPDIR": str(work),
         }
     )
     _register_drivers()

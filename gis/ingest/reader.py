@@ -9,7 +9,6 @@ import os
 import pickle
 import select
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,22 +24,10 @@ from gis.errors import BandosoError, LoadRefused
 from gis.ingest import archive, formats, protocol
 from gis.ingest.formats import Source
 from gis.ingest.protocol import ReadRequest
+from gis.ingest.spawn import Waiting, start
 
 _PIPE_BYTES = 1 << 20
 _STDERR_TAIL = 4_000
-#: Started with -I: no environment, no working folder on the path. pyogrio would import pandas and geopandas
-#: if it could: a second and a half, and 80 MB.
-_START = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name in ("pandas", "geopandas"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
-sys.path.insert(0, {root!r})
-from gis.ingest.reader_child import main
-main()
-"""
 
 
 @dataclass(frozen=True)
@@ -88,20 +75,10 @@ def staged(path: Path, source_layer: str | None = None) -> Iterator[Staged]:
 class Reader:
     """A running child. Iterate ``frames``; answer a request for feature ids with ``grant``."""
 
-    def __init__(self, request: ReadRequest) -> None:
+    def __init__(self, request: ReadRequest, waiting: Waiting | None = None) -> None:
         self._limits = request.limits
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
-        root = str(Path(__file__).resolve().parents[2])
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START.format(root=root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=_clean_environment(request.work),
-            cwd=request.work,
-            start_new_session=True,
-            bufsize=0,
-        )
+        child = waiting or start()
+        self._process, self._stderr = child.process, child.stderr
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin, self._process.stdout
         with contextlib.suppress(OSError):
@@ -178,27 +155,6 @@ class Reader:
         else:
             why = "cannot be read"
         return LoadRefused(f"the file {why}", code="reader-failed", hint="nothing was changed")
-
-
-def _clean_environment(work: Path) -> dict[str, str]:
-    """No secret, proxy or GDAL setting of the caller reaches the child."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": str(work),
-        "TMPDIR": str(work),
-        "CPL_TMPDIR": str(work),
-        "PROJ_NETWORK": "OFF",
-        "GDAL_DRIVER_PATH": "disable",
-        "GDAL_PAM_ENABLED": "NO",
-        "GDAL_CONFIG_FILE": "",
-        "GDAL_NUM_THREADS": "2",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-        "MALLOC_TRIM_THRESHOLD_": "67108864",
-    }
 
 
 def _as_error(said: dict[str, Any]) -> BandosoError:

@@ -6,6 +6,7 @@ frames (gis.ingest.protocol) on standard output.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import traceback
@@ -229,14 +230,19 @@ def main() -> None:
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sandbox.die_with_parent()
     # Our parent wrote it, before anything of the delivery was looked at.
-    request: ReadRequest = pickle.load(stdin)  # noqa: S301
+    try:
+        request: ReadRequest = pickle.load(stdin)  # noqa: S301
+    except EOFError:  # not needed after all
+        return
+    os.chdir(request.work)
+    os.environ["TMPDIR"] = str(request.work)
     child = Child(request, stdin, stdout)
     try:
         sandbox.limit(request.limits)
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
         if request.format != formats.GEOPARQUET and request.format.driver != "Parquet":
-            ogr.leave_one_driver(request.format.driver)
+            ogr.leave_one_driver(request.format.driver, request.work)
         crs.definition(request.target.storage)
         program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]
         system = [

@@ -101,7 +101,13 @@ class ShapeReader:
             wkb_ = shapely.to_wkb(shapes, output_dimension=3, byte_order=1, flavor="extended")
             encoded = pa.array(wkb_, pa.binary())
         head = _common_head(encoded)
-        if head is not None and head[0] == 1 and head[1] <= 6 and head[2:4] == b"\0\0" and head[4] in (0, 0x80):
+        if (
+            head is not None
+            and head[0] == 1
+            and head[1] <= 6
+            and head[2:4] == b"\0\0"
+            and head[4] in (0, 0x80)
+        ):
             # One type, as almost always: its SRID flag set, and the SRID put in behind it.
             stamped = head[:4] + bytes([head[4] | 0x20]) + self.target.storage.to_bytes(4, "little")
             return pc.binary_replace_slice(encoded, 0, 5, stamped)
@@ -292,10 +298,11 @@ def _always(message: str) -> Callable[[int], str]:
 
 def _finite(shapes: Geometries) -> Mask:
     """Are all x and y finite? (Missing geometry counts as finite.)"""
-    xy, of = shapely.get_coordinates(shapes, return_index=True)
     good = np.ones(len(shapes), dtype=np.bool_)
-    bad = ~np.isfinite(xy).all(axis=1)
-    good[of[bad]] = False
+    if np.isfinite(shapely.get_coordinates(shapes)).all():
+        return good
+    xy, of = shapely.get_coordinates(shapes, return_index=True)
+    good[of[~np.isfinite(xy).all(axis=1)]] = False
     return good
 
 

@@ -29,13 +29,15 @@ from gis.db.constraints import Storage, explain
 from gis.db.server import Database
 from gis.errors import DatabaseError, LoadRefused, UsageError
 from gis.ingest import copybin, merge
-from gis.ingest.indexing import build_indexes
+from gis.ingest.indexing import build_indexes, build_search_index
 from gis.ingest.merge import Duplicate
 from layers.registry import Layer
 
 Mode = Literal["append", "upsert", "replace"]
 
 _STAGED = "bandoso_staged"
+#: From this many rows on, the search index is built once the rows are in place.
+_SEARCH_AFTER = 100_000
 #: How long the last step waits for readers to let go of the old table.
 _SWAP_SECONDS, _SWAP_TRY_MS = 600.0, 2_000
 
@@ -60,6 +62,7 @@ class LayerWriter:
         self._columns = tuple(columns)
         self._built = ddl.build_name(layer)
         self._stop = threading.Event()
+        self._search_later = False
         self._copy: Any = None
         self._copying: Any = None
         self.load_id = 0
@@ -200,10 +203,10 @@ class LayerWriter:
 
     # --- end -------------------------------------------------------------------------------------
 
-    def settle(self, given: Sequence[str]) -> Written:
+    def settle(self, given: Sequence[str], rows: int) -> Written:
         """End the COPY, take duplicates out, and make everything ready but the last step.
 
-        ``given``: columns that the delivery fills (for upsert).
+        ``given``: columns that the delivery fills (for upsert). ``rows``: about how many were copied.
         """
         with sentences(self._layer, self._city):
             with self._timed("copy"):
@@ -214,13 +217,21 @@ class LayerWriter:
             if self._empty:
                 done = Written()
                 with self._timed("indexes"):
-                    done.duplicates = build_indexes(self._db.owner_dsn, self._layer, self._built, self._stop)
+                    done.duplicates = self._index(rows)
                 return done
             self._main.autocommit = True
             staged = Identifier(_STAGED)
             with self._timed("merge"):
                 self._main.execute(SQL("ANALYZE {}").format(staged))
-                return self._replace(staged) if self._mode == "replace" else self._merge(staged, given)
+                if self._mode == "replace":
+                    return self._replace(staged, rows)
+                return self._merge(staged, given)
+
+    def _index(self, rows: int) -> list[Duplicate]:
+        self._search_later = rows >= _SEARCH_AFTER
+        return build_indexes(
+            self._db.owner_dsn, self._layer, self._built, self._stop, search=not self._search_later
+        )
 
     def _merge(self, staged: Identifier, given: Sequence[str]) -> Written:
         """Append or upsert, in the main connection's open transaction."""
@@ -239,7 +250,7 @@ class LayerWriter:
         done.added = merge.insert_new(self._main, layer, staged, self._columns)
         return done
 
-    def _replace(self, staged: Identifier) -> Written:
+    def _replace(self, staged: Identifier, rows: int) -> Written:
         done = Written()
         for key in merge.unique_keys(self._layer):
             done.duplicates += merge.drop_repeated(self._main, staged, key)
@@ -254,7 +265,7 @@ class LayerWriter:
         assert row is not None
         done.removed = int(row[0]) - done.updated - done.unchanged
         self._main.commit()
-        build_indexes(self._db.owner_dsn, self._layer, self._built, self._stop)
+        self._index(rows)
         return done
 
     def commit(self, rows: int, rejected: int, report: dict[str, Any]) -> None:
@@ -274,6 +285,12 @@ class LayerWriter:
             if not swap:
                 self._main.autocommit = True
                 self._main.execute(_analyze(self._layer))
+
+    def finish(self) -> None:
+        """What may come once the rows are in place: a large load's search index (``q`` is slow before)."""
+        if self._search_later:
+            with self._timed("search index"), sentences(self._layer, self._city):
+                build_search_index(self._db.owner_dsn, self._layer)
 
 
 def _analyze(layer: Layer) -> Composed:

@@ -392,11 +392,11 @@ def test_the_child_may_write_its_work_folder(tmp_path: Path) -> None:
 def test_secrets_of_the_environment_do_not_reach_the_child(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from gis.ingest.reader import _clean_environment
+    from gis.ingest.spawn import clean_environment
 
     monkeypatch.setenv("BANDOSO_DSN", "host=hush")
     monkeypatch.setenv("PGPASSWORD", "hush")
-    assert "hush" not in str(_clean_environment(tmp_path))
+    assert "hush" not in str(clean_environment())
 
 
 def test_no_work_folder_is_left(attempt: Try, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,10 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     Connections are in autocommit mode and read only: one SELECT is one round trip. Take
     ``async with connection.transaction():`` where several must see the same state. A statement ends
     after ``settings.statement_timeout_ms``. All connections are warm (the first ST_Transform of a session
-    takes 20 ms or more). ``connection()`` raises psycopg_pool.TooManyRequests or PoolTimeout when the
-    database is too busy: answer 503. Close the pool at the end.
+    takes 20 ms or more); the pool is open with the first of them, and the others follow in the background,
+    because warming all of them kept a starting server of two cores waiting for three seconds.
+    ``connection()`` raises psycopg_pool.TooManyRequests or PoolTimeout when the database is too busy:
+    answer 503. Close the pool at the end.
     """
 
     storage, timeout = settings.load_city().crs.storage, str(settings.statement_timeout_ms)
@@ -57,7 +59,7 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
         dsn,
         kwargs={"autocommit": True},
-        min_size=settings.pool_size,
+        min_size=1,
         max_size=settings.pool_size,
         max_waiting=settings.pool_size * WAITING_PER_CONNECTION,
         timeout=WAIT_SECONDS,
@@ -71,8 +73,10 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     try:
         # The pool only says that time is up; one connection says at once what is wrong.
         async with await AsyncConnection.connect(dsn, autocommit=True) as probe:
-            await configure(probe)
+            await probe.execute(_SESSION)
+            await probe.execute(_KNOWN, (storage,))
         await pool.open(wait=True, timeout=OPEN_SECONDS)
+        await pool.resize(settings.pool_size, settings.pool_size)
     except psycopg.OperationalError as error:
         await pool.close()
         raise unreachable(error) from error
@@ -126,6 +130,9 @@ _SESSION = sql.SQL("; ").join(
         "search_path": "public, pg_temp",
     }.items()
 )
+
+#: Fails at once where the functions or the CRS that requests need are missing, without loading PROJ.
+_KNOWN = "SELECT bandoso.fold(srtext) FROM spatial_ref_sys WHERE srid = %s"
 
 #: Loads PostGIS, PROJ's database, GEOS and the MVT writer into the session, and the transforms that
 #: requests use: each pair of CRSs costs some 10 ms the first time.

@@ -131,7 +131,7 @@ def test_workers_make_the_same_city_as_one_process(
     for name, limit in (("demo_many", 2), ("demo_one", 1_000)):
         monkeypatch.setattr(work, "WORTH_WORKERS", limit)
         db = fresh_database(name)
-        fill(db, make_plan(11_000, 1), city, catalogue)
+        fill(db, make_plan(9_000, 1), city, catalogue)
         with psycopg.connect(db.owner_dsn) as connection:
             digests.append(content(connection))
     assert digests[0] == digests[1]

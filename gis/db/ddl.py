@@ -46,10 +46,15 @@ class Column:
     type: str
     required: bool = False
     default: Composed | None = None
+    #: Codes are compared by their bytes: a unique index of a million parcels is built in a third of the time,
+    #: and serves prefixes. Names sort as the city's language does.
+    code: bool = False
 
     def clause(self) -> Composed:
         """As CREATE TABLE wants it."""
         text = SQL("{} {}").format(Identifier(self.name), SQL(self.type))
+        if self.code:
+            text += SQL(' COLLATE "C"')
         if self.default is not None:
             text += SQL(" DEFAULT ") + self.default
         return text + SQL(" NOT NULL") if self.required else text
@@ -97,7 +102,8 @@ def table_columns(layer: Layer) -> tuple[Column, ...]:
 
 def _column(layer: Layer, f: FieldDef) -> Column:
     required = f.required or f.name in _REQUIRED
-    return Column(f.name, SQL_TYPES[f.type], required, _default(layer, f))
+    keyed = f.index or f.name == "asset_id" or any(f.name in key for key in layer.definition.keys)
+    return Column(f.name, SQL_TYPES[f.type], required, _default(layer, f), keyed and f.type == "string")
 
 
 def _default(layer: Layer, f: FieldDef) -> Composed | None:

@@ -19,6 +19,7 @@ import shapely
 
 from gis import crs
 from gis.ingest import wkb
+from gis.ingest.convex import surely_valid
 from gis.ingest.issues import Issues, Mask
 from gis.ingest.target import Target
 
@@ -275,7 +276,8 @@ class ShapeReader:
             )
 
     def _valid(self, shapes: Geometries, issues: Issues) -> None:
-        invalid = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
+        invalid = ~surely_valid(shapes) & ~shapely.is_missing(shapes)
+        invalid[invalid] = ~shapely.is_valid(shapes[invalid])
         if invalid.any():
             rows = np.flatnonzero(invalid)
             why = dict(zip(rows.tolist(), shapely.is_valid_reason(shapes[rows]).tolist(), strict=True))

@@ -10,10 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gis.city import City
 from gis.errors import LoadRefused, UsageError
 from gis.ingest import copybin, dgn, formats, wkb
+from gis.ingest.convex import surely_valid
 from gis.ingest.issues import REASONS, Issues
 from gis.ingest.mapping import Mapping, Rule, fold, read_mapping, resolve
 from gis.ingest.shapes import ShapeReader
@@ -419,3 +422,35 @@ def test_a_dgn_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 def test_every_reason_is_documented() -> None:
     text = (ROOT / "docs" / "loading.md").read_text(encoding="utf-8")
     assert [code for code in REASONS if f"`{code}`" not in text] == []
+
+
+# --- the glance at convex rings -------------------------------------------------------------------
+
+corner = st.tuples(st.integers(0, 8), st.integers(0, 8))
+
+
+@given(st.lists(st.lists(corner, min_size=3, max_size=9), min_size=1, max_size=6))
+def test_what_is_surely_valid_is_valid(rings: list[list[tuple[int, int]]]) -> None:
+    shapes = np.array([shapely.Polygon([(603000 + x, 1191000 + y / 3) for x, y in ring]) for ring in rings])
+    assert not (surely_valid(shapes) & ~shapely.is_valid(shapes)).any()
+
+
+@given(st.lists(corner, min_size=3, max_size=12))
+def test_convex_hulls_are_seen_at_once(points: list[tuple[int, int]]) -> None:
+    hull = shapely.MultiPoint(points).convex_hull
+    if hull.geom_type == "Polygon":
+        turned = shapely.Polygon(shapely.get_coordinates(hull)[::-1])
+        assert surely_valid(np.array([hull, turned])).all()
+
+
+def test_stars_holes_and_others_go_to_geos() -> None:
+    angle = np.arange(6) * 4 * np.pi / 5
+    star = shapely.Polygon(np.column_stack([np.cos(angle), np.sin(angle)]))
+    holed = shapely.Polygon(
+        SQUARE.exterior.coords, [[(603002, 1191002), (603004, 1191002), (603003, 1191004)]]
+    )
+    shapes = np.array(
+        [star, holed, shapely.MultiPolygon([SQUARE]), shapely.Point(1, 1), None, shapely.Polygon()]
+    )
+    assert not surely_valid(shapes).any()
+    assert surely_valid(np.array([SQUARE])).all()

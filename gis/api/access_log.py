@@ -7,6 +7,7 @@ parameters that may be credentials are masked. Other log messages are JSON lines
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import secrets
@@ -198,6 +199,28 @@ def masked(query: str) -> str:
     return _SECRET.sub(r"\1\2=***", query)
 
 
+class OnceInAWhile(logging.Filter):
+    """Lets a logger say one thing in SECONDS: a pool says that the database is away for each connection
+    and each attempt, ten lines a second, which hides what else is in the log."""
+
+    SECONDS = 30.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -math.inf
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._last < self.SECONDS:
+            self._left_out += 1
+            return False
+        if self._left_out:
+            record.msg, record.args = f"{record.getMessage()} ({self._left_out} such lines left out)", ()
+        self._last, self._left_out = now, 0
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """Log records as JSON lines: time, level, logger, message, further fields, traceback."""
 
@@ -225,6 +248,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "gis.api.access_log.JsonFormatter"}},
+        "filters": {"once_in_a_while": {"()": "gis.api.access_log.OnceInAWhile"}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
         },
@@ -232,6 +256,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "loggers": {
             "bandoso": {"level": level.upper()},
             "_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            "psycopg.pool": {"filters": ["once_in_a_while"]},
             "pygeoapi": {"level": "CRITICAL"},  # logs each refused request as an error
         },
     }

@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 
+import psycopg
+from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -28,6 +30,7 @@ from gis.api.problems import Problems, on_known_error
 from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
+from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
 from gis.errors import BandosoError, DatabaseError
@@ -67,12 +70,10 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        pool = await open_reader_pool(settings, db)
-        state = State(settings, city, settings.load_catalogue(city), pool)
+        state, reloader = await _connected(settings, city, db)
+        pool = state.pool
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
-        reloader = Reloader(state)
-        await reloader.start()
         metrics.forget_killed()
         tasks = [
             asyncio.create_task(work) for work in (reloader.run(), _observe(state), _warm(app.state.ogc))
@@ -110,6 +111,32 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
     )
     app.router.redirect_slashes = False  # a wrong address is told, not guessed; writes must not redirect
     return app
+
+
+async def _connected(settings: Settings, city: City, db: Database) -> tuple[State, Reloader]:
+    """The state over an open pool, with the layers that are applied. Waits while the database is away.
+
+    A worker that starts in that time (another was killed, or a failover runs) would end at once, and
+    Granian takes a few such ends for a crash loop and stops the whole server.
+    """
+    complaint = ""
+    while True:
+        try:
+            pool = await open_reader_pool(settings, db)
+            try:
+                state = State(settings, city, settings.load_catalogue(city), pool)
+                reloader = Reloader(state)
+                await reloader.start()
+                return state, reloader
+            except BaseException:
+                await pool.close(timeout=5)
+                raise
+        except (DatabaseError, psycopg.Error, PoolTimeout) as error:
+            said = error.message if isinstance(error, DatabaseError) else type(error).__name__
+            if said != complaint:
+                LOG.warning("a server process waits for the database: %s", said)
+            complaint = said
+        await asyncio.sleep(1)
 
 
 async def _observe(state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -183,6 +184,14 @@ def test_not_ready_while_the_database_is_away(running: Server) -> None:
             assert answer.headers["retry-after"]
             assert running.get("/healthz").status_code == 200, "the process is alive all the same"
             assert running.get("/collections").status_code == 200, "what is known is still told"
+            # a worker that starts now waits; ending at once, it would be a crash loop that stops the server
+            dead = workers_of(running)[0]
+            dead.kill()
+            eventually(lambda: "waits for the database" in running.log.read_text(), "a waiting worker")
+            time.sleep(4)
+            assert running.process.poll() is None
+            said = [line for line in log_lines(running) if line.get("logger") == "psycopg.pool"]
+            assert len(said) <= 6, "the pool says it for each connection and attempt"
         finally:
             let(True)
     eventually(lambda: running.get("/readyz").status_code == 200, "ready again", 90)
@@ -190,8 +199,12 @@ def test_not_ready_while_the_database_is_away(running: Server) -> None:
 
 
 def workers_of(running: Server) -> list[psutil.Process]:
-    children = psutil.Process(running.process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(running.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # just killed, or not yet waited for
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_a_killed_worker_is_replaced(running: Server) -> None:

@@ -84,8 +84,14 @@ def load_city(path: Path) -> City:
         content = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"there is no city file {path.name}", hint="name one with --city") from None
-    except yaml.YAMLError:
-        raise ConfigError(f"{path.name} is not valid YAML") from None
+    except OSError as error:
+        raise ConfigError(
+            f"the city file {path.name} cannot be read ({(error.strerror or 'no access').lower()})"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f": line {mark.line + 1}: {getattr(error, 'problem', None) or 'mistake'}" if mark else ""
+        raise ConfigError(f"{path.name} is not valid YAML{where}") from None
     try:
         city = City.model_validate({**(content or {}), "path": path})
     except (ValidationError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The ``bandoso`` command. Subcommands are imported when called, so that ``--help`` is instant."""
+"""The ``bandoso`` command. A subcommand is imported when it is called, so that ``--help`` is instant."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gis import __version__
 class LazyGroup(click.Group):
     """A group whose commands are named here and imported on use."""
 
-    #: name -> (module, attribute, help line)
-    commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
-        "serve": ("gis.cli_serve", "serve"),
-        "demo": ("gis.demo.cli", "demo"),
-        "layers": ("gis.cli_layers", "layers"),
-        "load": ("gis.ingest.cli", "load_command"),
-        "doctor": ("gis.cli_doctor", "doctor"),
+    #: name -> (module, attribute, line in the list of commands)
+    commands_by_name: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "serve": ("gis.cli_serve", "serve", "Start PostGIS, prepare the layers and serve the map."),
+        "demo": ("gis.demo.cli", "demo", "Fill the layers with a synthetic city."),
+        "layers": ("gis.cli_layers", "layers", "List the layers, or apply changed layer files."),
+        "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
+        "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -28,10 +28,15 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self.commands_by_name:
             return None
-        module, attribute = self.commands_by_name[cmd_name]
+        module, attribute, _ = self.commands_by_name[cmd_name]
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, from the lines above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in self.commands_by_name.items()])
 
 
 @click.command(
@@ -52,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="bandoso")  # usage lines name what users type, whichever way it was started

@@ -22,7 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from gis.errors import BandosoError
+from gis.errors import BandosoError, MigrationRefused
 from gis.settings import Settings
 
 #: Progress and errors go to standard error, results to standard output.
@@ -76,6 +76,8 @@ def reported_errors(as_json: bool = False) -> Iterator[None]:
         yield
     except BandosoError as error:
         _fail(error, as_json)
+    except click.ClickException:
+        raise  # a wrong call: click says it, with the usage
     except KeyboardInterrupt:
         STDERR.print("stopped; nothing was left half done", style="yellow")
         sys.exit(130)
@@ -85,7 +87,11 @@ def reported_errors(as_json: bool = False) -> Iterator[None]:
         if os.environ.get("BANDOSO_LOG_LEVEL") == "debug":
             raise
         STDERR.print(
-            f"bandoso: unexpected {type(error).__name__}: {error}", style="red", markup=False, highlight=False
+            f"bandoso: unexpected {type(error).__name__}: {error}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
         STDERR.print("  this is a fault of bandoso; BANDOSO_LOG_LEVEL=debug shows where", highlight=False)
         sys.exit(70)
@@ -99,6 +105,23 @@ def _fail(error: BandosoError, as_json: bool) -> NoReturn:
     if error.hint:
         STDERR.print(f"  {error.hint}", markup=False, highlight=False, soft_wrap=True)
     sys.exit(error.exit_code)
+
+
+def warn_refused(refusal: MigrationRefused) -> None:
+    """Tell that layer files were not applied, and what that means."""
+    STDERR.print(
+        f"bandoso: the changed layer files are not applied: {refusal.message}",
+        style="yellow",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    STDERR.print(
+        "  layers that they change are not served; bandoso layers --apply --dry-run lists what is refused",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @contextmanager

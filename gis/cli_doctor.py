@@ -15,7 +15,7 @@ import click
 from gis.cli_common import Output, common_options
 from gis.crs.proof import ProofLine
 from gis.db.server import Database
-from gis.errors import BandosoError
+from gis.errors import BandosoError, ConfigError
 from gis.resources import web_dir
 from gis.settings import Settings
 
@@ -51,12 +51,13 @@ def doctor(settings: Settings, output: Output) -> None:
             prepare(db.owner_dsn, city, catalogue)
             lines += _database(db)
     except BandosoError as error:
-        lines.append(Line("database", error.message, False))
+        topic = "configuration" if isinstance(error, ConfigError) else "database"
+        lines.append(Line(topic, f"{error.message}" + (f": {error.hint}" if error.hint else ""), False))
 
     failed = [line for line in lines if line.ok is False]
     mark = {True: "ok  ", False: "FAIL", None: "    "}
     text = "\n".join(f"{mark[line.ok]} {line.topic:<12} {line.text}" for line in lines)
-    verdict = "all proofs hold" if not failed else f"{len(failed)} proofs failed"
+    verdict = "all proofs hold" if not failed else f"failed: {', '.join(line.topic for line in failed)}"
     output.emit({"ok": not failed, "proofs": [asdict(line) for line in lines]}, f"{text}\n{verdict}")
     if failed:
         sys.exit(1)
@@ -108,9 +109,12 @@ def _disk(settings: Settings) -> list[Line]:
     if settings.dsn:
         return []
     folder = settings.data_dir
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    while True:
+        try:
+            free = shutil.disk_usage(folder).free
+            break
+        except OSError:  # not there yet, or not for this user: its parent is on the same disk or says more
+            folder = folder.parent
     return [Line("disk", f"{free / 1e9:.1f} GB free for {settings.data_dir}", free > LEAST_FREE_BYTES)]
 
 

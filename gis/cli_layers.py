@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 from rich.console import Console
 from rich.table import Table
 
-from gis.cli_common import Output, common_options
+from gis.cli_common import Output, common_options, warn_refused
+from gis.errors import MigrationRefused
 from gis.settings import Settings
 
 
@@ -24,7 +27,7 @@ Examples:
 def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> None:
     """List the layers: id, title, geometry, count, last update; or --apply changed layer files."""
     from gis.db.apply import apply_catalogue
-    from gis.db.migrate import prepare
+    from gis.db.migrate import prepare, prepare_what_stands
     from gis.db.pool import owner_connection
     from gis.db.server import database
 
@@ -40,12 +43,16 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
                 prepare(db.owner_dsn, city, catalogue)
             lines = [str(c) for c in changes] or ["the database already matches the layer files"]
             output.emit({"dry_run": dry_run, "changes": [str(c) for c in changes]}, "\n".join(lines))
+            if any(c.refused for c in changes):
+                sys.exit(MigrationRefused.exit_code)  # as applying would: scripts ask before they do it
             return
-        prepare(db.owner_dsn, city, catalogue)
+        refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
         with owner_connection(db) as connection:
             counted = connection.execute(
                 "SELECT layer, sum(delta)::bigint, max(changed_at) FROM bandoso.layer_count GROUP BY layer"
             ).fetchall()
+    if refusal is not None:
+        warn_refused(refusal)
     by_id = {row[0]: (row[1], row[2]) for row in counted}
     rows = []
     for layer in catalogue.layers.values():

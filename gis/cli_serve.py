@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gis.cli_common import STDERR, Output, common_options
+from gis.cli_common import STDERR, Output, common_options, warn_refused
 from gis.settings import Settings
 
 
@@ -33,7 +33,7 @@ def serve(
     from dataclasses import replace
 
     from gis.api.serve import check_port, run
-    from gis.db.migrate import prepare
+    from gis.db.migrate import prepare_what_stands
     from gis.db.server import database
 
     given = {"host": host, "port": port, "workers": workers}
@@ -42,11 +42,17 @@ def serve(
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
     with database(settings) as db:
-        prepare(db.owner_dsn, city, catalogue)
-        if not no_demo and city.demo_anchor is not None:
+        refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
+        if refusal is not None:
+            warn_refused(refusal)
+        elif not no_demo and city.demo_anchor is not None:
             from gis.demo.cli import fill_if_empty
 
             fill_if_empty(settings, db, city, catalogue)
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
-        STDERR.print(f"bandoso serves {city.title.en} at {url}  (map: {url}/map; Ctrl-C stops)")
+        STDERR.print(
+            f"bandoso serves {city.title.en} at {url}  (map: {url}/map; Ctrl-C stops)",
+            soft_wrap=True,  # addresses stay whole in a log, which is 80 wide
+            highlight=False,
+        )
         run(settings, db)

@@ -83,7 +83,7 @@ class DatabaseError(BandosoError):
     default_code = "database-unavailable"
 
 
-class MigrationRefused(BandosoError):
+class MigrationRefused(BandosoError):  # noqa: N818 - a refusal is what it is
     """A change of a layer's definition would lose data and was not carried out."""
 
     status = 409
@@ -91,7 +91,7 @@ class MigrationRefused(BandosoError):
     default_code = "migration-refused"
 
 
-class LoadRefused(BandosoError):
+class LoadRefused(BandosoError):  # noqa: N818
     """A delivery was refused as a whole; nothing was changed."""
 
     status = 422

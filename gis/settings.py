@@ -25,7 +25,9 @@ DESCRIPTIONS: dict[str, str] = {
     "port": "Port to listen on.",
     "workers": "Server processes; 0 means one for each core, at most 4.",
     "public_url": "Address that links show, when bandoso stands behind a proxy.",
-    "trusted_proxies": "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between.",
+    "trusted_proxies": (
+        "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between."
+    ),
     "pool_size": "Database connections of each server process.",
     "statement_timeout_ms": "Longest time of one query of a request.",
     "request_timeout_s": "Longest time to receive a request.",
@@ -92,6 +94,11 @@ class Settings:
             return load_catalogue(self.layer_directories(city), city.agency_ids)
         except CatalogueError as error:
             raise ConfigError(str(error)) from error
+        except OSError as error:
+            raise ConfigError(
+                f"the layer files cannot be read ({(error.strerror or 'no access').lower()})",
+                hint="layers/ of the data folder must be readable for the user that runs bandoso",
+            ) from error
 
 
 def _convert(name: str, value: object) -> object:

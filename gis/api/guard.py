@@ -8,6 +8,7 @@ client that does not read its answer is cut off.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -26,6 +27,11 @@ MAX_URL_BYTES = 32_768
 MAX_JSON_DEPTH = 64
 #: A client that takes longer to accept one piece of an answer is disconnected (seconds).
 SEND_TIMEOUT = 30.0
+
+
+#: Letters that a client put into the address as they are: curl 'items?q=Nguyễn'. Read as Latin-1, as
+#: frameworks do, they are other letters, and the search silently finds nothing.
+_RAW = re.compile(rb"[\x80-\xff]")
 
 
 class RequestTooLarge(Exception):  # noqa: N818 - a signal between receive() and the guard
@@ -52,6 +58,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        scope["query_string"] = _RAW.sub(lambda byte: b"%%%02X" % byte[0][0], scope["query_string"])
         body = _Body(receive, self.max_body_bytes, self.request_timeout_s)
         sender = _Sender(send)
         try:

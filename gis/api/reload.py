@@ -22,7 +22,7 @@ from gis.api import metrics
 from gis.api.state import State
 from gis.city import City
 from gis.db.apply import fingerprint
-from gis.errors import BandosoError
+from gis.errors import BandosoError, DatabaseError
 from gis.settings import Settings
 from layers.registry import Catalogue, Layer, layer_files
 
@@ -132,6 +132,7 @@ def watch_files(settings: Settings, owner_dsn: str, stop: threading.Event) -> No
 
     city = settings.load_city()
     done = seen = files_signature(settings, city)
+    complaint = ""
     while not stop.wait(EVERY):
         now = files_signature(settings, city)
         if now != seen:
@@ -139,11 +140,16 @@ def watch_files(settings: Settings, owner_dsn: str, stop: threading.Event) -> No
             continue
         if now == done:
             continue
-        done = now
         try:
             prepare(owner_dsn, city, settings.load_catalogue(city))
             LOG.info("changed layer files were applied")
+        except DatabaseError as error:  # it may be away for a moment: tried again
+            if error.message != complaint:
+                LOG.warning("changed layer files are not applied yet: %s", error.message)
+            complaint = error.message
+            continue
         except BandosoError as error:
             LOG.warning("changed layer files were not applied: %s", error.message)
         except Exception:
             LOG.exception("changed layer files were not applied")
+        done, complaint = now, ""

@@ -105,6 +105,11 @@ class Cluster:
             ) from None
         except (FileExistsError, NotADirectoryError):
             raise ConfigError("the data folder's path is a file") from None
+        except OSError as error:  # a read-only or full disk, a file system that takes no folders
+            raise ConfigError(
+                f"the data folder cannot be made ({(error.strerror or 'no reason given').lower()})",
+                hint="choose another one with --data-dir",
+            ) from error
 
     def _wait_until_ready(self) -> None:
         assert self._keeper

@@ -19,12 +19,13 @@ from gis.city import City
 from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
 from gis.db.crs_rows import write_crs_rows
+from gis.db.definition import context
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
 from gis.db.sheet_layers import fill_sheet_layers
 from gis.db.sql import APP, FOLDER, OWN, static
 from gis.db.state import one, set_state, state
-from gis.errors import DatabaseError
+from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue
 
 LOCK_SECONDS = 120.0
@@ -71,6 +72,28 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         apply_catalogue(connection, catalogue, city)
         fill_sheet_layers(connection, city, catalogue)
         connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))
+
+
+def prepare_what_stands(owner_dsn: str, city: City, catalogue: Catalogue) -> MigrationRefused | None:
+    """``prepare``, but changed layer files that are refused do not keep the other layers from being used.
+
+    A machine that restarts at night has to serve what it served before. Returns the refusal, to be told.
+    Raises it where the tables are another city's (its storage CRS or extent), and what ``prepare`` raises.
+    """
+    try:
+        prepare(owner_dsn, city, catalogue)
+    except MigrationRefused as refusal:
+        with connect(owner_dsn) as connection:
+            foreign = one(
+                connection,
+                "SELECT EXISTS (SELECT FROM bandoso.layer WHERE definition ->> 'context' <> %s"
+                " AND NOT coalesce((definition ->> 'retired')::boolean, false))",
+                context(city),
+            )
+        if foreign:
+            raise
+        return refusal
+    return None
 
 
 @contextmanager

@@ -23,14 +23,14 @@ from layers.registry import Catalogue
 if TYPE_CHECKING:
     from gis.demo.plan import Plan
 
-DEFAULT_PARCELS = 5_000
+DEFAULT_PARCELS = 8_000
 DEFAULT_SEED = 1
 
 
 @click.command(
     epilog="""\b
 Examples:
-  bandoso demo                                    a district of 5,000 parcels
+  bandoso demo                                    a district of 8,000 parcels
   bandoso demo --parcels 1000000                  a city
   bandoso demo --defects defects.json             with errors, and the list of them
 """

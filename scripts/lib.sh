@@ -5,12 +5,15 @@ set -euo pipefail
 CALLER="$PWD"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$ROOT"
-mkdir -p .cache
 TOOLS="$ROOT/.tools"
 VENV="$ROOT/.venv"
 
 say() { printf '\033[1m· %s\033[0m\n' "$*" >&2; }
 die() { printf 'bandoso: %s\n' "$*" >&2; exit 1; }
+
+# Another user's checkout: nothing can be installed in it, and nothing of it may be cleared away.
+[ -w "$ROOT" ] || die "this user may not write to the checkout; run as its owner, or install the wheel (docs/operators.md)"
+mkdir -p .cache
 
 # as_root COMMAND...: as root, or by sudo where the user is not root.
 as_root() {

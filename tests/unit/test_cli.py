@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,26 @@ def test_unreadable_layer_files_are_one_sentence(tmp_path: Path) -> None:
     done = bandoso("layers", "--data-dir", tmp_path)
     assert done.returncode == 3
     assert "the layer files cannot be read" in done.stderr
+
+
+def test_scripts_leave_another_users_checkout_alone(tmp_path: Path) -> None:
+    """They once cleared its environment away, as far as they could, because its Python did not run."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        checkout = Path(name)
+        checkout.chmod(0o755)
+        shutil.copytree(ROOT / "scripts", checkout / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        for script in ("run", "bandoso"):
+            done = subprocess.run(
+                ["setpriv", "--reuid", "nobody", "--clear-groups", str(checkout / "scripts" / script)],
+                capture_output=True,
+                text=True,
+                env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+                cwd="/",
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 1
+            assert done.stderr.startswith("bandoso: this user may not write to the checkout")
+            assert len(done.stderr.splitlines()) == 1

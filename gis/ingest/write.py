@@ -31,6 +31,7 @@ from gis.errors import DatabaseError, LoadRefused, UsageError
 from gis.ingest import copybin, merge
 from gis.ingest.indexing import build_indexes, build_search_index
 from gis.ingest.merge import Duplicate
+from gis.ingest.pump import Pump
 from layers.registry import Layer
 
 Mode = Literal["append", "upsert", "replace"]
@@ -63,8 +64,8 @@ class LayerWriter:
         self._built = ddl.build_name(layer)
         self._stop = threading.Event()
         self._search_later = False
-        self._copy: Any = None
         self._copying: Any = None
+        self._pump: Pump | None = None
         self.load_id = 0
         self.stages: dict[str, float] = {}
 
@@ -88,6 +89,8 @@ class LayerWriter:
             for connection in (self._main, self._guard):
                 with contextlib.suppress(psycopg.Error):
                     connection.cancel_safe(timeout=5)
+        if self._pump is not None:
+            self._pump.stop()
         with contextlib.suppress(psycopg.Error):
             self._guard.rollback()
         with contextlib.suppress(Exception):
@@ -182,8 +185,8 @@ class LayerWriter:
         self._copying = self._main.cursor().copy(
             SQL("COPY {} ({}) FROM STDIN ({})").format(table, names.columns(self._columns), options)
         )
-        self._copy = self._copying.__enter__()
-        self._copy.write(copybin.HEADER)
+        self._pump = Pump(self._copying.__enter__().write)
+        self._pump.put(copybin.HEADER)
 
     def reserve(self, count: int) -> int:
         """``count`` feature ids in a row, given out by the layer's sequence; gives the first."""
@@ -198,8 +201,9 @@ class LayerWriter:
 
     def write(self, body: bytes | bytearray | memoryview) -> None:
         """Send rows in the form of gis.ingest.copybin."""
+        assert self._pump is not None
         with self._timed("copy"), sentences(self._layer, self._city):
-            self._copy.write(body)
+            self._pump.put(body)
 
     # --- end -------------------------------------------------------------------------------------
 
@@ -210,7 +214,9 @@ class LayerWriter:
         """
         with sentences(self._layer, self._city):
             with self._timed("copy"):
-                self._copy.write(copybin.TRAILER)
+                assert self._pump is not None
+                self._pump.put(copybin.TRAILER)
+                self._pump.drain()
                 self._copying.__exit__(None, None, None)
                 self._copying = None
                 self._main.commit()

@@ -20,6 +20,7 @@ from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
 from gis.db.crs_rows import write_crs_rows
 from gis.db.definition import context
+from gis.db.missing_indexes import build_missing_indexes
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
 from gis.db.sheet_layers import fill_sheet_layers
@@ -70,6 +71,7 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         write_crs_rows(connection)
         harden(connection, again=fresh)
         apply_catalogue(connection, catalogue, city)
+        build_missing_indexes(connection, catalogue)
         fill_sheet_layers(connection, city, catalogue)
         connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))
 

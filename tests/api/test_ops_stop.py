@@ -90,7 +90,7 @@ def test_workers_die_with_their_parent(
     process.process.kill()
     process.process.wait()
     _gone, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive
+    assert not alive, [(p.pid, p.cmdline(), p.ppid()) for p in alive]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", process.port))

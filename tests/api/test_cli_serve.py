@@ -32,6 +32,11 @@ layers:
 """
 
 
+def get(url: str) -> httpx.Response:
+    """Patient: other tests may keep the machine busy."""
+    return httpx.get(url, timeout=60)
+
+
 @pytest.fixture
 def layer_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "layers"
@@ -74,14 +79,14 @@ def test_refused_layer_files_do_not_stop_the_map(
     assert "not applied" in listed.stderr
 
     with serving(*given, log=tmp_path / "log") as (url, _, _):
-        assert httpx.get(f"{url}/collections/water_pipe").status_code == 200
-        assert httpx.get(f"{url}/collections/kept_tree").status_code == 404
+        assert get(f"{url}/collections/water_pipe").status_code == 200
+        assert get(f"{url}/collections/kept_tree").status_code == 404
         assert "kept_tree.species: the field is gone" in (tmp_path / "log").read_text()
         file.write_text(LAYER, encoding="utf-8")
         end = time.monotonic() + 30
-        while httpx.get(f"{url}/collections/kept_tree").status_code != 200 and time.monotonic() < end:
+        while get(f"{url}/collections/kept_tree").status_code != 200 and time.monotonic() < end:
             time.sleep(0.2)
-        feature = httpx.get(f"{url}/collections/kept_tree/items").json()["features"][0]
+        feature = get(f"{url}/collections/kept_tree/items").json()["features"][0]
         assert feature["properties"]["species"] == "Sao đen"
 
 
@@ -119,7 +124,7 @@ def test_second_start_is_ready_within_five_seconds(reachable_tmp: Path) -> None:
         with serving(*given, log=reachable_tmp / "again.log") as (url, again, cost):
             seconds.append(again)
             work.append(cost)
-            assert httpx.get(f"{url}/collections/base_sheet").json()["itemCount"] > 10_000
+            assert get(f"{url}/collections/base_sheet").json()["itemCount"] > 10_000
     print(
         f"ready after {first:.1f} s at first, then after {', '.join(f'{s:.1f}' for s in seconds)} s,"
         f" of processors {', '.join(f'{w:.1f}' for w in work)} s"

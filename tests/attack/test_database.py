@@ -94,7 +94,8 @@ def test_a_full_disk_refuses_the_load_and_serves_on(small_disk: Path, tmp_path: 
             assert refused.returncode == 4, refused.stderr
             assert refused.stderr.startswith("bandoso: the database's disk is full"), refused.stderr
         assert count(url) == 20_000
-        answer = httpx.get(f"{url}/collections/base_place/items", params={"limit": 5, "properties": "name"})
+        parameters = {"limit": 5, "properties": "name"}
+        answer = httpx.get(f"{url}/collections/base_place/items", params=parameters, timeout=60)
         assert all(f["properties"]["name"].startswith("Chợ Bến") for f in answer.json()["features"])
         filler.unlink()
         assert load(folder, file, "upsert").returncode == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gis.cli_common import Output, common_options, progress
+from gis.cli_common import Output, common_options, progress, warn_refused
 from gis.encodings import ENCODINGS
 from gis.ingest.spawn import Waiting, start
 from gis.settings import Settings
@@ -79,7 +79,7 @@ def load_command(settings: Settings, output: Output, /, **options: Any) -> None:
 
 
 def _load(settings: Settings, output: Output, child: Waiting, options: dict[str, Any]) -> None:
-    from gis.db.migrate import prepare
+    from gis.db.migrate import prepare_what_stands
     from gis.db.server import database
     from gis.ingest.load import LoadRequest, load
 
@@ -91,6 +91,10 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
             report = load(settings, None, city, catalogue, request, bar, child)
         else:
             with database(settings) as db:
-                prepare(db.owner_dsn, city, catalogue)
+                refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
+                if refusal is not None:
+                    if any(e["pointer"].split("/")[2:3] == [request.layer] for e in refusal.errors):
+                        raise refusal
+                    warn_refused(refusal)  # another layer's file: no reason not to take this delivery
                 report = load(settings, db, city, catalogue, request, bar, child)
     output.emit(report.as_dict(), report.as_text())

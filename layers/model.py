@@ -197,6 +197,13 @@ def order_range(geometry: str) -> tuple[int, int]:
     return (200, 299) if "Point" in geometry else (0, 299)
 
 
+#: Parameters of one check rule by name, or ``false``: the rule is not for this layer. Beside a rule's own
+#: parameters: ``severity`` (E, W, I) and ``reject`` (an edit that causes a finding is refused).
+CheckSetting = dict[str, float | int | str | bool] | Literal[False]
+RuleId = Annotated[str, Field(pattern=r"^[A-Z]{3}-[0-9]{2}$")]
+Checks = dict[RuleId, CheckSetting]
+
+
 class LayerDef(Model):
     """A layer as its YAML block says (before groups and domains are resolved)."""
 
@@ -224,8 +231,8 @@ class LayerDef(Model):
     style: Style
     #: False for layers that bandoso fills itself (sheet indexes, findings).
     loadable: bool = True
-    #: Check rules with parameters: rule id -> parameters (used by gis.checks).
-    checks: dict[str, dict[str, float | int | str | bool]] = {}
+    #: Check rules with parameters (gis.checks), over those of common.yml and of the sector.
+    checks: Checks = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -254,10 +261,60 @@ class SectorDef(Model):
     colour: Colour = "#666666"
 
 
+class CrossCheck(Model):
+    """A check rule between layers: features of ``layers`` are judged by those of ``against``."""
+
+    rule: RuleId
+    layers: tuple[Identifier, ...] = Field(min_length=1)
+    against: tuple[Identifier, ...] = ()
+    parameters: dict[str, float | int | str | bool] = {}
+
+
+class Selector(Model):
+    """Features of a layer; with ``where`` those whose fields hold one of the values (null never does)."""
+
+    layer: Identifier
+    where: dict[Identifier, tuple[str | bool | float, ...]] = {}
+
+
+class NetworkDef(Model):
+    """Lines and nodes that connect: what rules NET and DRN (and traces) know about a network."""
+
+    title: Text
+    #: ``pressure``: water from sources, any direction; ``radial``: power, no loops; ``gravity``: drawn
+    #: downstream to the sinks; ``none``: only connected (ducts, cables).
+    flow: Literal["pressure", "radial", "gravity", "none"]
+    lines: tuple[Selector, ...] = Field(min_length=1)
+    nodes: tuple[Selector, ...] = ()
+    #: Nodes that feed (water, power), and nodes that everything drains to (gravity).
+    sources: tuple[Selector, ...] = ()
+    sinks: tuple[Selector, ...] = ()
+    #: Nodes at which a line may end alone.
+    ends: tuple[Selector, ...] = ()
+    #: Nodes that interrupt: closed valves, open switches.
+    cuts: tuple[Selector, ...] = ()
+    #: Nodes at which the tier (voltage, pressure) may change.
+    changers: tuple[Selector, ...] = ()
+    #: Lines that carry and are traced: field -> values; all when empty.
+    carries: dict[Identifier, tuple[str, ...]] = {}
+    #: Fields of lines that change at nodes only.
+    steady: tuple[Identifier, ...] = ()
+    #: The field that tells the tier, and the one that tells the class of a line.
+    tier: Identifier | None = None
+    line_class: Identifier | None = None
+    #: Pairs of classes that may not meet.
+    forbidden: tuple[tuple[str, str], ...] = ()
+    checks: Checks = {}
+
+
 class SectorFile(Model):
     """One ``layers/<sector>.yml``."""
 
     sector: SectorDef | None = None
+    #: For all layers of the sector; in common.yml for all layers of the city.
+    checks: Checks = {}
+    cross_checks: tuple[CrossCheck, ...] = ()
+    networks: dict[Identifier, NetworkDef] = {}
     domains: dict[Identifier, tuple[DomainValue, ...]] = {}
     groups: dict[Identifier, tuple[FieldDef, ...]] = {}
     layers: dict[Identifier, LayerDef] = {}

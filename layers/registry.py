@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -13,9 +13,12 @@ from pydantic import ValidationError
 
 from layers.model import (
     SYSTEM_FIELDS,
+    Checks,
+    CrossCheck,
     DomainValue,
     FieldDef,
     LayerDef,
+    NetworkDef,
     SectorDef,
     SectorFile,
     Text,
@@ -73,6 +76,8 @@ class Layer:
     definition: LayerDef
     fields: tuple[FieldDef, ...]
     domains: Mapping[str, tuple[DomainValue, ...]]
+    #: Check rules that common.yml and the sector give; the layer's own are in its definition.
+    common_checks: Checks = field(default_factory=dict)
 
     @property
     def title(self) -> Text:
@@ -144,6 +149,8 @@ class Catalogue:
     domains: Mapping[str, tuple[DomainValue, ...]]
     fingerprint: str
     files: tuple[Path, ...] = field(default=())
+    cross_checks: tuple[CrossCheck, ...] = ()
+    networks: Mapping[str, NetworkDef] = field(default_factory=dict)
 
     def public(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers.values() if layer.is_public)
@@ -174,6 +181,7 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     domains: dict[str, tuple[DomainValue, ...]] = {}
     groups: dict[str, tuple[FieldDef, ...]] = {}
     sectors: dict[str, SectorDef] = {}
+    checks: dict[str | None, Checks] = {}  # by sector; None: for all layers
     for path, content in read:
         _add(path, "domain", domains, content.domains)
         _add(path, "group", groups, content.groups)
@@ -181,6 +189,8 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
             known = sectors.setdefault(content.sector.id, content.sector)
             if known != content.sector:
                 raise CatalogueError(f"{path.name}: sector {known.id} is defined twice, differently")
+        of = content.sector.id if content.sector else None
+        _add(path, "check", checks.setdefault(of, {}), content.checks)
 
     layers: dict[str, Layer] = {}
     known_agencies = set(agencies) if agencies is not None else None
@@ -196,7 +206,17 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
             if known_agencies is not None and definition.owner not in known_agencies:
                 raise CatalogueError(f"{where}.owner: no agency {definition.owner!r} in city.yml")
             assert content.sector is not None
-            layers[layer_id] = _resolve(where, layer_id, content.sector, definition, groups, domains)
+            layer = _resolve(where, layer_id, content.sector, definition, groups, domains)
+            given = {**checks.get(None, {}), **checks.get(content.sector.id, {})}
+            layers[layer_id] = replace(layer, common_checks=given)
+    networks: dict[str, NetworkDef] = {}
+    for path, content in read:
+        _add(path, "network", networks, content.networks)
+    crossing = tuple(cross for _, content in read for cross in content.cross_checks)
+    for cross in crossing:
+        for name in (*cross.layers, *cross.against):
+            if name not in layers:
+                raise CatalogueError(f"cross_checks: {cross.rule}: no layer {name!r}")
 
     ordered = sorted(layers.values(), key=lambda v: (v.sector.order, v.sector.id))
     return Catalogue(
@@ -205,6 +225,8 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
         domains=MappingProxyType(domains),
         fingerprint=digest.hexdigest()[:16],
         files=tuple(files),
+        cross_checks=crossing,
+        networks=MappingProxyType(networks),
     )
 
 

@@ -1,0 +1,103 @@
+"""Making findings, and evaluating rules on a window or on the whole city."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import shapely
+
+from gis.checks.features import Features
+from gis.checks.model import Application, FeatureRef, Finding, Mend
+from gis.checks.registry import rules
+from gis.checks.source import Box, Source
+from gis.checks.whole import Whole
+from gis.checks.window import Need, Setting, Window
+from layers.registry import Catalogue
+
+
+def finding(
+    app: Application,
+    about: Sequence[tuple[Features, int]],
+    where: shapely.Geometry,
+    anchor: tuple[float, float],
+    *,
+    value: float | None = None,
+    limit: float | None = None,
+    words: dict[str, Any] | None = None,
+    mends: Sequence[Mend] = (),
+    severity: Any = None,
+    restricted: bool = False,
+) -> Finding:
+    """A finding of ``app`` about features given as (features, index), the judged ones first.
+
+    ``where`` in the storage CRS; ``value`` and ``limit`` in the rule's unit. ``severity`` overrides the
+    application's, for rules whose severity depends on the case. Raises nothing.
+    """
+    refs: tuple[FeatureRef, ...] = tuple(features.ref(int(index)) for features, index in about)
+    hidden = any(not features.layer.is_public for features, _ in about)
+    return Finding(
+        rule=app.rule.id,
+        severity=severity or app.severity,
+        features=refs,
+        where=where,
+        anchor=(float(anchor[0]), float(anchor[1])),
+        value=None if value is None else float(value),
+        limit=None if limit is None else float(limit),
+        unit=app.rule.unit,
+        words=words or {},
+        mends=tuple(mends),
+        reject=app.reject,
+        restricted=restricted or hidden,
+        network=app.network,
+    )
+
+
+def needs_of(apps: Iterable[Application], catalogue: Catalogue) -> list[Need]:
+    """What the local ones among the applications read."""
+    found: list[Need] = []
+    for app in apps:
+        needs = rules()[app.rule.id].needs
+        if needs is not None:
+            found += needs(app, catalogue)
+    return found
+
+
+def in_window(box: Box, source: Source, setting: Setting, apps: Sequence[Application]) -> Iterator[Finding]:
+    """The findings of the local applications whose anchors lie in ``box``."""
+    mine = [app for app in apps if app.rule.scope == "local"]
+    window = Window(box, source, setting, needs_of(mine, setting.catalogue))
+    for app in mine:
+        for found in rules()[app.rule.id].run(window, app):
+            if window.owns_point(*found.anchor):
+                yield found
+
+
+def in_whole(whole: Whole, apps: Sequence[Application]) -> Iterator[Finding]:
+    """The findings of the global applications."""
+    for app in apps:
+        if app.rule.scope == "global":
+            yield from rules()[app.rule.id].run(whole, app)
+
+
+def message(found: Finding, language: str) -> str:
+    """The finding's message in ``vi`` or ``en``."""
+    rule = rules()[found.rule].rule
+    unit = f" {found.unit}" if found.unit else ""
+    words = {
+        "value": "" if found.value is None else f"{_number(found.value)}{unit}",
+        "limit": "" if found.limit is None else f"{_number(found.limit)}{unit}",
+        **{name: _worded(word, language) for name, word in found.words.items()},
+    }
+    text: str = getattr(rule.message, language)
+    return text.format(**words)
+
+
+def _worded(word: Any, language: str) -> Any:
+    """A word is a value, or {vi:, en:}."""
+    return word[language] if isinstance(word, dict) else word
+
+
+def _number(value: float) -> str:
+    """Three significant decimals are enough for people; the finding keeps the exact value."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:.0f}"

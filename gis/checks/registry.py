@@ -1,0 +1,176 @@
+"""All rules, and where each applies in a catalogue."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import gis.checks.rules as package
+from gis.checks.model import Application, Finding, Rule, Value
+from gis.checks.whole import Whole
+from gis.checks.window import Need, Window
+from gis.errors import ConfigError
+from layers.registry import Catalogue, Layer
+
+Local = Callable[[Window, Application], Iterable[Finding]]
+Global = Callable[[Whole, Application], Iterable[Finding]]
+Needs = Callable[[Application, Catalogue], Iterable[Need]]
+#: Settings of every rule beside its own parameters.
+_COMMON = ("severity", "reject")
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A rule with its code. ``needs``: what a local rule reads."""
+
+    rule: Rule
+    run: Any
+    needs: Needs | None
+
+
+_FOUND: dict[str, Implementation] = {}
+
+
+def reads(*columns: str, reach: float = 0.0) -> Needs:
+    """Needs of a rule that reads nothing but the layers it judges."""
+
+    def needs(app: Application, _: Catalogue) -> Iterable[Need]:
+        return [Need(layer, columns, reach) for layer in app.layers]
+
+    return needs
+
+
+def local(rule: Rule, needs: Needs) -> Callable[[Local], Local]:
+    """Registers the implementation of a local rule: ``@local(RULE, needs=...)``."""
+    assert rule.scope == "local", rule.id
+    return _register(rule, needs)
+
+
+def whole(rule: Rule) -> Callable[[Global], Global]:
+    """Registers the implementation of a global rule: ``@whole(RULE)``."""
+    assert rule.scope == "global", rule.id
+    return _register(rule, None)
+
+
+def _register(rule: Rule, needs: Needs | None) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:
+        if rule.id in _FOUND:
+            raise ValueError(f"{rule.id} is implemented twice")
+        _FOUND[rule.id] = Implementation(rule, function, needs)
+        return function
+
+    return add
+
+
+@cache
+def rules() -> Mapping[str, Implementation]:
+    """All rules by id, in the order of the catalogue."""
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    order = {family: n for n, family in enumerate(("GEN", "CAD", "NET", "DRN", "XLY"))}
+    return MappingProxyType(dict(sorted(_FOUND.items(), key=lambda i: (order[i[0][:3]], i[0]))))
+
+
+def applications(catalogue: Catalogue) -> list[Application]:
+    """Every application of a rule that the layer files ask for. Raises ConfigError naming the place."""
+    return sorted(
+        [*_of_layers(catalogue), *_of_networks(catalogue), *_of_crossings(catalogue)],
+        key=lambda a: (list(rules()).index(a.rule.id), a.layers),
+    )
+
+
+def _of_layers(catalogue: Catalogue) -> Iterator[Application]:
+    for layer in catalogue.layers.values():
+        own = layer.definition.checks
+        for rule_id, setting in {**layer.common_checks, **own}.items():
+            where = f"{layer.id}.checks.{rule_id}"
+            if setting is False:
+                continue
+            rule = _rule(rule_id, where)
+            if rule.family not in ("GEN", "CAD"):
+                raise ConfigError(f"{where}: the rule is not one of single layers")
+            if not _fits(rule, layer):
+                if rule_id in own:
+                    raise ConfigError(f"{where}: the rule does not judge {layer.definition.geometry}")
+                continue
+            merged = {**_given(layer.common_checks, rule_id), **setting}
+            yield apply(rule, (layer.id,), merged, where)
+
+
+def _of_networks(catalogue: Catalogue) -> Iterator[Application]:
+    for network_id, network in catalogue.networks.items():
+        layers = tuple(dict.fromkeys(s.layer for s in (*network.lines, *network.nodes)))
+        for rule_id, setting in network.checks.items():
+            where = f"networks.{network_id}.checks.{rule_id}"
+            if setting is False:
+                continue
+            rule = _rule(rule_id, where)
+            if rule.family not in ("NET", "DRN"):
+                raise ConfigError(f"{where}: the rule is not one of networks")
+            yield apply(rule, layers, setting, where, network=network_id)
+
+
+def _of_crossings(catalogue: Catalogue) -> Iterator[Application]:
+    for cross in catalogue.cross_checks:
+        where = f"cross_checks.{cross.rule}"
+        yield apply(_rule(cross.rule, where), cross.layers, cross.parameters, where, against=cross.against)
+
+
+def _given(checks: Mapping[str, Any], rule_id: str) -> Mapping[str, Value]:
+    return checks.get(rule_id) or {}
+
+
+def _fits(rule: Rule, layer: Layer) -> bool:
+    """A layer of any geometry (-1) takes every rule; the rule looks at what it can judge."""
+    return layer.dimension == -1 or layer.dimension in rule.dimensions
+
+
+def _rule(rule_id: str, where: str) -> Rule:
+    found = rules().get(rule_id)
+    if found is None:
+        raise ConfigError(f"{where}: there is no rule {rule_id}")
+    return found.rule
+
+
+def apply(
+    rule: Rule,
+    layers: tuple[str, ...],
+    given: Mapping[str, Value],
+    where: str,
+    *,
+    against: tuple[str, ...] = (),
+    network: str = "",
+) -> Application:
+    """The application of ``rule`` with ``given`` over its defaults. Raises ConfigError."""
+    resolved: dict[str, Value | None] = {p.name: p.default for p in rule.parameters}
+    for name, value in given.items():
+        if name in _COMMON:
+            continue
+        parameter = rule.parameter(name)
+        if parameter is None:
+            known = ", ".join(p.name for p in rule.parameters) or "none"
+            raise ConfigError(f"{where}: {rule.id} has no parameter {name} (it has: {known})")
+        low, high = parameter.minimum, parameter.maximum
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if (low is not None and value < low) or (high is not None and value > high):
+                raise ConfigError(f"{where}.{name}: {value:g} is not between {low} and {high}")
+        elif isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
+            raise ConfigError(f"{where}.{name}: {value!r} is not a number")
+        resolved[name] = value
+    severity = given.get("severity", rule.severity)
+    if severity not in ("E", "W", "I"):
+        raise ConfigError(f"{where}.severity: {severity!r} is not E, W or I")
+    return Application(
+        rule,
+        layers,
+        MappingProxyType(resolved),
+        severity,  # type: ignore[arg-type]
+        reject=bool(given.get("reject", False)),
+        against=against,
+        network=network,
+    )

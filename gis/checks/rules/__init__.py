@@ -1,0 +1,1 @@
+"""The rules: one module a family or theme; gis.checks.registry finds them."""

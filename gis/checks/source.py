@@ -1,0 +1,140 @@
+"""Where rules read features from: a database (gis.checks.dbsource) or memory (tests, previews, pictures)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from gis.checks.features import Features
+from layers.registry import Catalogue, Layer
+
+#: minx, miny, maxx, maxy in the storage CRS (m); may be infinite.
+Box = tuple[float, float, float, float]
+EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)
+
+
+class Source(Protocol):
+    """Features of one state of the city. All reads of one source see the same state."""
+
+    def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
+        """Features whose bounding box meets ``box`` (closed), in the order of asset ids."""
+
+    def stream(
+        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
+    ) -> Iterator[Features]:
+        """All features of a layer in portions, so that memory stays bounded."""
+
+    def repeated(
+        self, layer: str, columns: Sequence[str], among: Sequence[Sequence[Any]] | None = None
+    ) -> list[Features]:
+        """Groups of two or more features that are equal in all ``columns`` (null equals null; a feature
+        whose last column is null is in no group), each with these columns and geometry. ``among``: only
+        groups with one of these values."""
+
+    def count(self, layer: str) -> int:
+        """Number of features; 0 for a layer without any."""
+
+
+def column_kind(layer: Layer, name: str) -> str:
+    """``number``, ``text``, ``boolean`` or ``time``: how Features holds a column. KeyError if unknown."""
+    if name in ("load_id", "fid", "version"):
+        return "number"
+    field = layer.field(name)
+    if field is None:
+        raise KeyError(f"{layer.id} has no field {name}")
+    if field.type in ("integer", "number"):
+        return "number"
+    if field.type in ("date", "datetime"):
+        return "time"
+    return "boolean" if field.type == "boolean" else "text"
+
+
+def column_array(kind: str, values: Sequence[Any]) -> npt.NDArray[Any]:
+    """The values of a column as Features holds them (see column_kind)."""
+    if kind == "number":
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    if kind == "time":
+        return np.array([np.datetime64("NaT") if v is None else np.datetime64(v) for v in values], "M8[us]")
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+class MemorySource:
+    """Features held in memory, by layer."""
+
+    def __init__(self, catalogue: Catalogue, layers: Mapping[str, Features]) -> None:
+        self._catalogue, self._layers = catalogue, dict(layers)
+
+    def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
+        held = self._whole(layer, columns, geometry=geometry)
+        boxes = self._layers[layer].boxes if layer in self._layers else np.empty((0, 4))
+        # An empty geometry has no box; whoever asks for everywhere gets it, too.
+        meets = (
+            (boxes[:, 0] <= box[2])
+            & (boxes[:, 2] >= box[0])
+            & (boxes[:, 1] <= box[3])
+            & (boxes[:, 3] >= box[1])
+        )
+        return held.take(np.ones(len(held), bool) if box == EVERYWHERE else meets)
+
+    def stream(
+        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
+    ) -> Iterator[Features]:
+        held = self._whole(layer, columns, geometry=geometry)
+        for start in range(0, len(held), size):
+            yield held.take(np.arange(start, min(start + size, len(held))))
+
+    def repeated(
+        self, layer: str, columns: Sequence[str], among: Sequence[Sequence[Any]] | None = None
+    ) -> list[Features]:
+        held = self._whole(layer, columns, geometry=True)
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        wanted = None if among is None else {tuple(values) for values in among}
+        for index in range(len(held)):
+            key = tuple(_plain(held[name][index]) for name in columns)
+            if key[-1] is not None and (wanted is None or key in wanted):
+                groups.setdefault(key, []).append(index)
+        return [held.take(np.array(some)) for some in groups.values() if len(some) > 1]
+
+    def count(self, layer: str) -> int:
+        return len(self._layers[layer]) if layer in self._layers else 0
+
+    def _whole(self, layer: str, columns: Sequence[str], *, geometry: bool) -> Features:
+        if layer not in self._layers:
+            return empty(self._catalogue.layers[layer], columns)
+        held = self._layers[layer]
+        missing = {
+            name: column_array(column_kind(held.layer, name), [None] * len(held))
+            for name in columns
+            if name not in held.columns
+        }
+        order = np.argsort(held.asset_id.astype(str), kind="stable")
+        return Features(
+            held.layer,
+            held.fid,
+            held.asset_id,
+            held.owner,
+            held.geometry if geometry else None,
+            {name: missing.get(name, held.columns.get(name)) for name in columns},  # type: ignore[misc]
+        ).take(order)
+
+
+def empty(layer: Layer, columns: Sequence[str]) -> Features:
+    """No features of a layer."""
+    none = np.empty(0, dtype=object)
+    found = {name: column_array(column_kind(layer, name), []) for name in columns}
+    return Features(layer, np.empty(0, np.int64), none, none, np.empty(0, dtype=shapely.Geometry), found)
+
+
+def _plain(value: Any) -> Any:
+    """A comparable value; null is None."""
+    if isinstance(value, float | np.floating):
+        return None if np.isnan(value) else float(value)
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else value
+    return value

@@ -1,0 +1,110 @@
+"""A window of the city, the unit of work of local rules.
+
+**The contract of local rules.** A rule run on a window reports exactly the findings whose anchor lies in the
+window's box (west and south side included, east and north side not). So disjoint windows that cover the
+city give all findings, each once, wherever the borders are. And any finding that a feature takes part in
+has its anchor within the feature's bounding box grown by the rule's reach, so that an edit is judged by
+one window around it. Both hold when (1) the anchor is computed from the features of the finding alone,
+never from the window, (2) everything that decides the finding lies within ``reach`` of the anchor or of a
+feature whose bounding box, grown by ``reach``, holds the anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gis.checks.features import Bools, Features, Floats
+from gis.checks.source import Box, Source
+from gis.city import City
+from layers.registry import Catalogue
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Features that a rule reads: those whose box meets the window's box grown by ``reach`` (m)."""
+
+    layer: str
+    columns: tuple[str, ...] = ()
+    reach: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change during a run: the city, its layers, the day that dates are judged by."""
+
+    city: City
+    catalogue: Catalogue
+    today: date
+
+
+class Window:
+    """A box of the city with the features in and around it; each layer is read once for all rules."""
+
+    def __init__(self, box: Box, source: Source, setting: Setting, needs: Iterable[Need]) -> None:
+        self.box, self.setting, self._source = box, setting, source
+        self._needs: dict[str, tuple[list[str], float]] = {}
+        for need in needs:
+            columns, reach = self._needs.get(need.layer, ([], 0.0))
+            self._needs[need.layer] = (
+                list(dict.fromkeys([*columns, *need.columns])),
+                max(reach, need.reach),
+            )
+        self._read: dict[str, Features] = {}
+        self._memo: dict[Any, Any] = {}
+
+    def features(self, layer: str) -> Features:
+        """The layer's features around the window (at least as far as the rule asked), sound or not."""
+        if layer not in self._read:
+            columns, reach = self._needs[layer]
+            self._read[layer] = self._source.features(layer, grown(self.box, reach), columns)
+        return self._read[layer]
+
+    def sound(self, layer: str) -> Features:
+        """The layer's sound features around the window."""
+        return self.features(layer).sound_only
+
+    def owns(self, xy: Floats) -> Bools:
+        """Which of the anchors (n, 2) are this window's. NaN belongs to no window."""
+        minx, miny, maxx, maxy = self.box
+        return (xy[:, 0] >= minx) & (xy[:, 0] < maxx) & (xy[:, 1] >= miny) & (xy[:, 1] < maxy)
+
+    def owns_point(self, x: float, y: float) -> bool:
+        minx, miny, maxx, maxy = self.box
+        return minx <= x < maxx and miny <= y < maxy
+
+    def memo(self, key: Any, compute: Callable[[], T]) -> T:
+        """A result that several rules share, computed once in this window."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        found: T = self._memo[key]
+        return found
+
+
+def grown(box: Box, by: float) -> Box:
+    """The box with ``by`` (m) more on each side."""
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def corner(boxes: Floats) -> Floats:
+    """(n, 2) anchors of findings about one feature each: the lower left corner of its box."""
+    return boxes[:, :2]
+
+
+def meeting_corner(first: Floats, second: Floats) -> Floats:
+    """(n, 2) anchors of findings about pairs: the lower left corner of what their boxes share.
+
+    For boxes that only come near each other it lies between them, at most their distance outside of either.
+    """
+    return np.maximum(first[:, :2], second[:, :2])
+
+
+def columns_of(names: Sequence[str | None]) -> tuple[str, ...]:
+    """The names that are given, each once."""
+    return tuple(dict.fromkeys(name for name in names if name))

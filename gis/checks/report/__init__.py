@@ -1,0 +1,52 @@
+"""Reports of a check: JSON for programs, CSV for spreadsheets, GeoPackage for QGIS, HTML for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gis.checks.model import Outcome
+from gis.checks.report import csvfile, gpkgfile, htmlfile, jsonfile
+from gis.checks.source import Source
+from gis.checks.window import Setting
+from gis.errors import UsageError
+
+Writer = Callable[[Path, Outcome, Setting, str, Source | None], None]
+
+WRITERS: Mapping[str, Writer] = {
+    ".json": jsonfile.write,
+    ".csv": csvfile.write,
+    ".gpkg": gpkgfile.write,
+    ".html": htmlfile.write,
+}
+
+
+def check_place(path: Path) -> None:
+    """May a report be written there? Asked before a long run. Raises UsageError with the next step."""
+    if path.suffix.lower() not in WRITERS:
+        raise UsageError(
+            f"a report is a file that ends in {', '.join(WRITERS)}; {path.name} does not",
+            hint=f"for example {path.with_suffix('.html').name}",
+        )
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the report", hint="make the folder first")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file")
+
+
+def write_report(
+    path: Path, outcome: Outcome, setting: Setting, *, language: str = "vi", source: Source | None = None
+) -> None:
+    """Write the report that the suffix of ``path`` asks for, whole or not at all.
+
+    ``language`` (vi, en) is that of HTML and of the titles in CSV; messages are in both. ``source`` lets
+    HTML draw what lies around a finding. Findings stream through; memory does not grow with their number.
+    Raises UsageError for an unknown suffix or folder, OSError when the disk refuses.
+    """
+    check_place(path)
+    part = path.with_name(f".{path.stem}.part{path.suffix.lower()}")
+    try:
+        WRITERS[path.suffix.lower()](part, outcome, setting, language, source)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -59,6 +59,9 @@ class City(Model):
     demo_anchor: tuple[float, float] | None = None
     #: Further folders of layer files, relative to this file.
     layers: tuple[str, ...] = ()
+    #: Folder of the city's own tables of law, relative to this file: each replaces the shipped table of its
+    #: name (see gis.checks.law).
+    law: str = ""
     path: Path | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
@@ -76,6 +79,11 @@ class City(Model):
     def layer_directories(self) -> tuple[Path, ...]:
         base = self.path.parent if self.path else Path()
         return tuple((base / name).resolve() for name in self.layers)
+
+    @property
+    def law_directory(self) -> Path | None:
+        """The folder of ``law:``; None when only the shipped tables hold."""
+        return ((self.path.parent if self.path else Path()) / self.law).resolve() if self.law else None
 
 
 def load_city(path: Path) -> City:

@@ -1,4 +1,4 @@
-"""Checks every city file that ships, and the layer files against each city's agencies."""
+"""Checks every city file that ships, the layer files against each city's agencies, and its tables of law."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from gis.checks.law import book_of
 from gis.errors import BandosoError
 from gis.settings import Settings
 
@@ -18,10 +19,12 @@ def main() -> int:
         try:
             city = replace(settings, city=str(path)).load_city()
             catalogue = settings.load_catalogue(city)
+            law = book_of(city.law_directory)
         except BandosoError as error:
             print(f"{path.relative_to(config.parent)}: {error.message}", file=sys.stderr)
             return 1
-        print(f"{path.relative_to(config.parent)}: {city.id}, {len(catalogue.layers)} layers")
+        found = f"{len(catalogue.layers)} layers, {len(law)} tables of law"
+        print(f"{path.relative_to(config.parent)}: {city.id}, {found}")
     return 0
 
 

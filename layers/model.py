@@ -270,41 +270,74 @@ class CrossCheck(Model):
     parameters: dict[str, float | int | str | bool] = {}
 
 
+#: Values of a field that a selector compares with.
+Values = tuple[str | bool | float, ...]
+
+
 class Selector(Model):
-    """Features of a layer; with ``where`` those whose fields hold one of the values (null never does)."""
+    """Features of a layer: with ``where`` those whose fields hold one of the values (null never does), with
+    ``unless`` those whose fields hold none of the values (null never does)."""
 
     layer: Identifier
-    where: dict[Identifier, tuple[str | bool | float, ...]] = {}
+    where: dict[Identifier, Values] = {}
+    unless: dict[Identifier, Values] = {}
 
 
 class NetworkDef(Model):
-    """Lines and nodes that connect: what rules NET and DRN (and traces) know about a network."""
+    """Lines and nodes that connect: what rules NET and DRN (and traces) know about a network.
+
+    Lines connect where their ends coincide; a node is such a place, with the point features there.
+    """
 
     title: Text
-    #: ``pressure``: water from sources, any direction; ``radial``: power, no loops; ``gravity``: drawn
-    #: downstream to the sinks; ``none``: only connected (ducts, cables).
+    #: ``pressure``: from sources, any direction; ``radial``: power, no loops; ``gravity``: drawn downstream
+    #: to the sinks; ``none``: only connected (ducts, cables).
     flow: Literal["pressure", "radial", "gravity", "none"]
     lines: tuple[Selector, ...] = Field(min_length=1)
+    #: Point features at which lines end. All others below choose among them.
     nodes: tuple[Selector, ...] = ()
     #: Nodes that feed (water, power), and nodes that everything drains to (gravity).
     sources: tuple[Selector, ...] = ()
     sinks: tuple[Selector, ...] = ()
     #: Nodes at which a line may end alone.
     ends: tuple[Selector, ...] = ()
+    #: Nodes that lines may pass without being split there (poles), and nodes that may be on no line.
+    along: tuple[Selector, ...] = ()
+    loose: tuple[Selector, ...] = ()
     #: Nodes that interrupt: closed valves, open switches.
     cuts: tuple[Selector, ...] = ()
     #: Nodes at which the tier (voltage, pressure) may change.
     changers: tuple[Selector, ...] = ()
+    #: Points no farther apart than this are one node (m).
+    cluster_m: float = Field(default=0.001, gt=0, le=0.01)
     #: Lines that carry and are traced: field -> values; all when empty.
-    carries: dict[Identifier, tuple[str, ...]] = {}
-    #: Fields of lines that change at nodes only.
+    carries: dict[Identifier, Values] = {}
+    #: Nodes that are not there (planned or removed), so that nothing in service can be on them.
+    absent: dict[Identifier, Values] = {}
+    #: Lines that water may run through either way (tidal, under pressure), in a network of gravity.
+    both_ways: dict[Identifier, Values] = {}
+    #: Lines that may form loops in a radial network (transmission).
+    meshed: dict[Identifier, Values] = {}
+    #: Fields of lines that change at nodes with a point feature only.
     steady: tuple[Identifier, ...] = ()
+    #: What is in use -> how much there is: fields of lines or nodes (ducts, fibres).
+    fills: dict[Identifier, Identifier] = {}
     #: The field that tells the tier, and the one that tells the class of a line.
     tier: Identifier | None = None
     line_class: Identifier | None = None
-    #: Pairs of classes that may not meet.
+    #: Pairs of classes that may not meet, the one to be judged first.
     forbidden: tuple[tuple[str, str], ...] = ()
     checks: Checks = {}
+
+    def selectors(self) -> dict[str, tuple[Selector, ...]]:
+        """All lists of selectors by name."""
+        names = ("lines", "nodes", "sources", "sinks", "ends", "along", "loose", "cuts", "changers")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of its lines, then of its nodes, each once."""
+        return tuple(dict.fromkeys(s.layer for s in (*self.lines, *self.nodes)))
 
 
 class SectorFile(Model):

@@ -35,6 +35,10 @@ class Source(Protocol):
         whose last column is null is in no group), each with these columns and geometry. ``among``: only
         groups with one of these values."""
 
+    def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
+        """The features of these ids, with geometry, in the order of asset ids; those that are gone are not
+        there. For global rules that ask where an edit was."""
+
     def count(self, layer: str) -> int:
         """Number of features; 0 for a layer without any."""
 
@@ -100,6 +104,10 @@ class MemorySource:
             if key[-1] is not None and (wanted is None or key in wanted):
                 groups.setdefault(key, []).append(index)
         return [held.take(np.array(some)) for some in groups.values() if len(some) > 1]
+
+    def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
+        held = self._whole(layer, columns, geometry=True)
+        return held.take(np.isin(held.fid, np.asarray(fids, dtype=np.int64)))
 
     def count(self, layer: str) -> int:
         return len(self._layers[layer]) if layer in self._layers else 0

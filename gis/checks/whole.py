@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from gis.checks.source import Source
 from gis.checks.window import Setting
+
+T = TypeVar("T")
 
 
 class Deferred(Exception):  # noqa: N818 - not a mistake: the answer is left to a later run
@@ -24,3 +27,11 @@ class Whole:
     source: Source
     setting: Setting
     changed: Mapping[str, frozenset[int]] | None = None
+    _memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def memo(self, key: Any, compute: Callable[[], T]) -> T:
+        """A result that several rules share, computed once for this Whole (and held as long as it)."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        found: T = self._memo[key]
+        return found

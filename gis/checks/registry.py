@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -26,11 +26,13 @@ _COMMON = ("severity", "reject")
 
 @dataclass(frozen=True)
 class Implementation:
-    """A rule with its code. ``needs``: what a local rule reads."""
+    """A rule with its code. ``needs``: what a local rule reads. ``also``: what a local rule says of layers
+    as a whole, in findings whose anchor is nowhere (see also_whole)."""
 
     rule: Rule
     run: Any
     needs: Needs | None
+    also: Any = None
 
 
 _FOUND: dict[str, Implementation] = {}
@@ -55,6 +57,19 @@ def whole(rule: Rule) -> Callable[[Global], Global]:
     """Registers the implementation of a global rule: ``@whole(RULE)``."""
     assert rule.scope == "global", rule.id
     return _register(rule, None)
+
+
+def also_whole(rule: Rule) -> Callable[[Global], Global]:
+    """Registers what a local rule, registered before, finds in layers as a whole: ``@also_whole(RULE)``.
+
+    The anchors of such findings are NaN, so that no window owns them, and only a whole run can end them.
+    """
+
+    def add(function: Global) -> Global:
+        _FOUND[rule.id] = replace(_FOUND[rule.id], also=function)
+        return function
+
+    return add
 
 
 def _register(rule: Rule, needs: Needs | None) -> Callable[[Any], Any]:
@@ -87,7 +102,9 @@ def applications(catalogue: Catalogue) -> list[Application]:
 def _of_layers(catalogue: Catalogue) -> Iterator[Application]:
     for layer in catalogue.layers.values():
         own = layer.definition.checks
-        for rule_id, setting in {**layer.common_checks, **own}.items():
+        # Layers that bandoso fills (sheets, findings) are only judged by what they ask for themselves.
+        common = layer.common_checks if layer.definition.loadable else {}
+        for rule_id, setting in {**common, **own}.items():
             where = f"{layer.id}.checks.{rule_id}"
             if setting is False:
                 continue

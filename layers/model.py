@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: ``__`` is left to the names that are made of them (indexes, copies of tables).
 IDENTIFIER = re.compile(r"(?=.{1,48}\Z)[a-z](?:_?[a-z0-9])*\Z")
@@ -261,15 +261,6 @@ class SectorDef(Model):
     colour: Colour = "#666666"
 
 
-class CrossCheck(Model):
-    """A check rule between layers: features of ``layers`` are judged by those of ``against``."""
-
-    rule: RuleId
-    layers: tuple[Identifier, ...] = Field(min_length=1)
-    against: tuple[Identifier, ...] = ()
-    parameters: dict[str, float | int | str | bool] = {}
-
-
 #: Values of a field that a selector compares with.
 Values = tuple[str | bool | float, ...]
 
@@ -281,6 +272,63 @@ class Selector(Model):
     layer: Identifier
     where: dict[Identifier, Values] = {}
     unless: dict[Identifier, Values] = {}
+
+
+def _selector(value: Any) -> Any:
+    return {"layer": value} if isinstance(value, str) else value
+
+
+#: A layer's id alone chooses all of its features.
+SelectorOrLayer = Annotated[Selector, BeforeValidator(_selector)]
+
+
+class CrossCheck(Model):
+    """A check rule between layers: features of ``layers`` are judged by those of ``against``."""
+
+    rule: RuleId
+    layers: tuple[SelectorOrLayer, ...] = Field(min_length=1)
+    against: tuple[SelectorOrLayer, ...] = ()
+    parameters: dict[str, float | int | str | bool] = {}
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        return (*self.layers, *self.against)
+
+
+class WorkDef(Selector):
+    """Lines in the ground that keep clear of others: what rules XLY know of some features of a layer.
+
+    A feature is what the first WorkDef that chooses it says.
+    """
+
+    #: water, sewage, storm, power, telecom, works, or another of the clearance tables (config/law).
+    kind: Identifier
+    #: Fields with the size: a diameter, or a width and a height, in mm or m as their names end.
+    diameter: Identifier | None = None
+    width: Identifier | None = None
+    height: Identifier | None = None
+    #: What the height of a vertex is: that of the axis, or of the lowest point inside.
+    level: Literal["axis", "invert"] = "axis"
+    #: Fields with the levels (m) at its start and end, where vertices have none; and with its cover (m).
+    start_level: Identifier | None = None
+    end_level: Identifier | None = None
+    depth: Identifier | None = None
+    #: Others may lie within it (trench, tunnel).
+    container: bool = False
+    #: Says by its fields that it lies within a container.
+    contained: dict[Identifier, Values] = {}
+
+    def fields(self) -> tuple[str, ...]:
+        """All fields that it names."""
+        sizes = (self.diameter, self.width, self.height, self.start_level, self.end_level, self.depth)
+        return (*self.where, *self.unless, *self.contained, *(name for name in sizes if name))
+
+    @model_validator(mode="after")
+    def _sized_in_units(self) -> WorkDef:
+        for name in (self.diameter, self.width, self.height):
+            if name and not name.endswith(("_mm", "_m")):
+                raise ValueError(f"{name}: the name of a size ends in _mm or _m")
+        return self
 
 
 class NetworkDef(Model):
@@ -347,6 +395,7 @@ class SectorFile(Model):
     #: For all layers of the sector; in common.yml for all layers of the city.
     checks: Checks = {}
     cross_checks: tuple[CrossCheck, ...] = ()
+    works: tuple[WorkDef, ...] = ()
     networks: dict[Identifier, NetworkDef] = {}
     domains: dict[Identifier, tuple[DomainValue, ...]] = {}
     groups: dict[Identifier, tuple[FieldDef, ...]] = {}

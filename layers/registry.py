@@ -21,7 +21,9 @@ from layers.model import (
     NetworkDef,
     SectorDef,
     SectorFile,
+    Selector,
     Text,
+    WorkDef,
 )
 from layers.reader import read_yaml
 from layers.validate import problems
@@ -150,6 +152,8 @@ class Catalogue:
     fingerprint: str
     files: tuple[Path, ...] = field(default=())
     cross_checks: tuple[CrossCheck, ...] = ()
+    #: What lies in the ground, in the order of the files.
+    works: tuple[WorkDef, ...] = ()
     networks: Mapping[str, NetworkDef] = field(default_factory=dict)
 
     def public(self) -> tuple[Layer, ...]:
@@ -213,10 +217,12 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     for path, content in read:
         _add(path, "network", networks, content.networks)
     crossing = tuple(cross for _, content in read for cross in content.cross_checks)
+    works = tuple(work for _, content in read for work in content.works)
     for cross in crossing:
-        for name in (*cross.layers, *cross.against):
-            if name not in layers:
-                raise CatalogueError(f"cross_checks: {cross.rule}: no layer {name!r}")
+        for selector in cross.selectors:
+            _check_selector(f"cross_checks: {cross.rule}", selector, layers)
+    for work in works:
+        _check_selector("works", work, layers)
 
     ordered = sorted(layers.values(), key=lambda v: (v.sector.order, v.sector.id))
     return Catalogue(
@@ -226,8 +232,19 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
         fingerprint=digest.hexdigest()[:16],
         files=tuple(files),
         cross_checks=crossing,
+        works=works,
         networks=MappingProxyType(networks),
     )
+
+
+def _check_selector(where: str, selector: Selector, layers: Mapping[str, Layer]) -> None:
+    layer = layers.get(selector.layer)
+    if layer is None:
+        raise CatalogueError(f"{where}: no layer {selector.layer!r}")
+    named = selector.fields() if isinstance(selector, WorkDef) else (*selector.where, *selector.unless)
+    for name in named:
+        if layer.field(name) is None:
+            raise CatalogueError(f"{where}: {selector.layer} has no field {name!r}")
 
 
 def _add[T](path: Path, kind: str, known: dict[str, T], more: Mapping[str, T]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import shapely
 
-from layers.model import Text
+from layers.model import Selector, Text
 
 Severity = Literal["E", "W", "I"]
 Value = float | int | str | bool
@@ -77,6 +77,8 @@ class Application:
     reject: bool = False
     #: The layers that they are judged by (XLY).
     against: tuple[str, ...] = ()
+    #: Which features of these layers are meant (XLY); a layer that none of them names is meant whole.
+    among: tuple[Selector, ...] = ()
     #: The network's id, for NET and DRN.
     network: str = ""
 

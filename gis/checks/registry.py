@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, replace, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -135,7 +135,14 @@ def _of_networks(catalogue: Catalogue) -> Iterator[Application]:
 def _of_crossings(catalogue: Catalogue) -> Iterator[Application]:
     for cross in catalogue.cross_checks:
         where = f"cross_checks.{cross.rule}"
-        yield apply(_rule(cross.rule, where), cross.layers, cross.parameters, where, against=cross.against)
+        rule = _rule(cross.rule, where)
+        if rule.family != "XLY":
+            raise ConfigError(f"{where}: the rule is not one between layers")
+        layers, against = (
+            tuple(dict.fromkeys(s.layer for s in some)) for some in (cross.layers, cross.against)
+        )
+        applied = apply(rule, layers, cross.parameters, where, against=against)
+        yield replace(applied, among=cross.selectors)
 
 
 def _given(checks: Mapping[str, Any], rule_id: str) -> Mapping[str, Value]:

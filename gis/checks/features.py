@@ -11,6 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from gis.checks.model import FeatureRef
+from gis.checks.paths import Paths, paths_of
 from layers.registry import Layer
 
 Floats = npt.NDArray[np.float64]
@@ -108,3 +109,8 @@ class Features:
         """Coordinates (m, 2) of all vertices in order, and the index of the feature each belongs to (m)."""
         xy, index = shapely.get_coordinates(self.geometry, return_index=True)
         return xy, index.astype(np.int64)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Lines and rings as runs of the vertices."""
+        return paths_of(self.geometry)

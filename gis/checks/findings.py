@@ -13,7 +13,7 @@ from gis.checks.registry import rules
 from gis.checks.source import Box, Source
 from gis.checks.whole import Whole
 from gis.checks.window import Need, Setting, Window
-from layers.registry import Catalogue
+from layers.registry import Catalogue, Layer
 
 
 def finding(
@@ -53,6 +53,36 @@ def finding(
     )
 
 
+def about_layer(
+    app: Application,
+    layer: Layer,
+    name: str,
+    where: shapely.Geometry,
+    *,
+    value: float | None = None,
+    limit: float | None = None,
+    words: dict[str, Any] | None = None,
+    severity: Any = None,
+    restricted: bool = False,
+) -> Finding:
+    """A finding about a layer, or a delivery, as a whole: it names no feature but ``name`` (``load 12``) with
+    fid 0, and its anchor is nowhere, so that no window and no edit ends it."""
+    return Finding(
+        rule=app.rule.id,
+        severity=severity or app.severity,
+        features=(FeatureRef(layer.id, 0, name, layer.definition.owner),),
+        where=where,
+        anchor=(float("nan"), float("nan")),
+        value=value,
+        limit=limit,
+        unit=app.rule.unit,
+        words=words or {},
+        reject=app.reject,
+        restricted=restricted or not layer.is_public,
+        network=app.network,
+    )
+
+
 def needs_of(apps: Iterable[Application], catalogue: Catalogue) -> list[Need]:
     """What the local ones among the applications read."""
     found: list[Need] = []
@@ -74,10 +104,13 @@ def in_window(box: Box, source: Source, setting: Setting, apps: Sequence[Applica
 
 
 def in_whole(whole: Whole, apps: Sequence[Application]) -> Iterator[Finding]:
-    """The findings of the global applications."""
+    """The findings of the global applications, and what local ones say of layers as a whole."""
     for app in apps:
+        known = rules()[app.rule.id]
         if app.rule.scope == "global":
-            yield from rules()[app.rule.id].run(whole, app)
+            yield from known.run(whole, app)
+        elif known.also is not None:
+            yield from known.also(whole, app)
 
 
 def message(found: Finding, language: str) -> str:

@@ -15,13 +15,20 @@ from layers.registry import Catalogue, Layer
 #: minx, miny, maxx, maxy in the storage CRS (m); may be infinite.
 Box = tuple[float, float, float, float]
 EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)
+#: The box of what lies nowhere: features without a finite box (empty, NaN, infinite) and findings without a
+#: place. Boxes that cover EVERYWHERE, and NOWHERE, are a whole city. Our tables forbid such geometry.
+NOWHERE: Box = (np.nan, np.nan, np.nan, np.nan)
+
+#: Columns that every Features has as attributes; rules may ask for them by name, too.
+SYSTEM_COLUMNS = ("fid", "asset_id", "owner")
 
 
 class Source(Protocol):
     """Features of one state of the city. All reads of one source see the same state."""
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
-        """Features whose bounding box meets ``box`` (closed), in the order of asset ids."""
+        """Features whose bounding box meets ``box`` (closed), in the order of asset ids; for NOWHERE those
+        that have no finite box."""
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
@@ -76,15 +83,19 @@ class MemorySource:
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         held = self._whole(layer, columns, geometry=geometry)
-        boxes = self._layers[layer].boxes if layer in self._layers else np.empty((0, 4))
-        # An empty geometry has no box; whoever asks for everywhere gets it, too.
+        if layer not in self._layers:
+            return held
+        boxes = held.boxes if geometry else self._whole(layer, (), geometry=True).boxes
+        placed = np.isfinite(boxes).all(axis=1)
+        if np.isnan(box[0]):
+            return held.take(~placed)
         meets = (
             (boxes[:, 0] <= box[2])
             & (boxes[:, 2] >= box[0])
             & (boxes[:, 1] <= box[3])
             & (boxes[:, 3] >= box[1])
         )
-        return held.take(np.ones(len(held), bool) if box == EVERYWHERE else meets)
+        return held.take(placed & meets)
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
@@ -119,8 +130,9 @@ class MemorySource:
         missing = {
             name: column_array(column_kind(held.layer, name), [None] * len(held))
             for name in columns
-            if name not in held.columns
+            if name not in held.columns and name not in SYSTEM_COLUMNS
         }
+        missing |= {name: getattr(held, name) for name in columns if name in SYSTEM_COLUMNS}
         order = np.argsort(held.asset_id.astype(str), kind="stable")
         return Features(
             held.layer,

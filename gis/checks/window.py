@@ -1,12 +1,13 @@
 """A window of the city, the unit of work of local rules.
 
 **The contract of local rules.** A rule run on a window reports exactly the findings whose anchor lies in the
-window's box (west and south side included, east and north side not). So disjoint windows that cover the
-city give all findings, each once, wherever the borders are. And any finding that a feature takes part in
-has its anchor within the feature's bounding box grown by the rule's reach, so that an edit is judged by
-one window around it. Both hold when (1) the anchor is computed from the features of the finding alone,
-never from the window, (2) everything that decides the finding lies within ``reach`` of the anchor or of a
-feature whose bounding box, grown by ``reach``, holds the anchor.
+window's box (west and south side included, east and north side not; source.NOWHERE owns the anchors that
+are not finite). So disjoint windows that cover the city, and NOWHERE, give all findings, each once, wherever
+the borders are. And any finding that a feature takes part in has its anchor within the feature's bounding
+box grown by the rule's reach, so that an edit is judged by one window around it. Both hold when (1) the
+anchor is computed from the features of the finding alone, never from the window, (2) everything that decides
+the finding lies within ``reach`` of the anchor or of a feature whose bounding box, grown by ``reach``, holds
+the anchor.
 """
 
 from __future__ import annotations
@@ -71,12 +72,16 @@ class Window:
         return self.features(layer).sound_only
 
     def owns(self, xy: Floats) -> Bools:
-        """Which of the anchors (n, 2) are this window's. NaN belongs to no window."""
+        """Which of the anchors (n, 2) are this window's. Those that are not finite are NOWHERE's."""
         minx, miny, maxx, maxy = self.box
+        if np.isnan(minx):
+            return ~np.isfinite(xy).all(axis=1)
         return (xy[:, 0] >= minx) & (xy[:, 0] < maxx) & (xy[:, 1] >= miny) & (xy[:, 1] < maxy)
 
     def owns_point(self, x: float, y: float) -> bool:
         minx, miny, maxx, maxy = self.box
+        if np.isnan(minx):
+            return not (np.isfinite(x) and np.isfinite(y))
         return minx <= x < maxx and miny <= y < maxy
 
     def memo(self, key: Any, compute: Callable[[], T]) -> T:

@@ -34,7 +34,7 @@ from gis.checks.features import Features
 from gis.checks.findings import in_whole, in_window
 from gis.checks.model import Application, Finding
 from gis.checks.registry import applications
-from gis.checks.source import EVERYWHERE, Box, MemorySource, column_array, column_kind
+from gis.checks.source import EVERYWHERE, NOWHERE, Box, MemorySource, column_array, column_kind
 from gis.checks.whole import Whole
 from gis.checks.window import Setting
 from gis.settings import Settings
@@ -126,7 +126,7 @@ def check(case: Case, source: MemorySource, windows: Iterable[Box] = (EVERYWHERE
     """The rule's findings in ``source``, from windows that cover everything."""
     at = replace(setting(), today=case.today)
     apps = applied(case)
-    found = [one for box in windows for one in in_window(box, source, at, apps)]
+    found = [one for box in (*windows, NOWHERE) for one in in_window(box, source, at, apps)]
     return found + list(in_whole(Whole(source, at), apps))
 
 

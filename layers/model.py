@@ -88,6 +88,8 @@ class FieldDef(Model):
     default: str | int | float | bool | None = None
     minimum: float | None = None
     maximum: float | None = None
+    #: Where the typical value lies; a delivery whose median does not is warned of a wrong unit.
+    usual: tuple[float, float] | None = None
     max_length: int | None = Field(default=None, ge=1, le=10_000)
     #: ``confidential`` attributes are never served to the public and never put in public tiles.
     access: Literal["public", "confidential"] = "public"
@@ -107,6 +109,11 @@ class FieldDef(Model):
             "number",
         ):
             raise ValueError(f"{self.name}: minimum and maximum need a numeric type")
+        if self.usual is not None:
+            if self.type not in ("integer", "number"):
+                raise ValueError(f"{self.name}: usual needs a numeric type")
+            if not self.usual[0] < self.usual[1]:
+                raise ValueError(f"{self.name}: usual is the lower value, then the higher one")
         return self
 
 

@@ -16,15 +16,17 @@ from gis.crs.definitions import (
     register,
     registry,
 )
-from gis.crs.diagnose import Diagnosis, Reference, diagnose, fingerprint
+from gis.crs.diagnose import Diagnosis, Reference, diagnose, explain_offset
 from gis.crs.identify import Identified, identify
 from gis.crs.postgis import SpatialRefRow, gdal_user_crs, spatial_ref_rows
 from gis.crs.proof import ProofLine, prove, prove_postgis
+from gis.crs.shift import FEWEST, Offset, fingerprint, judge, undone
 from gis.crs.transform import pipeline, transform_geometries, transform_xy
 from gis.crs.uris import CRS84, CrsRef, parse_code, parse_uri, ref, uri
 
 __all__ = [
     "CRS84",
+    "FEWEST",
     "WEB_MERCATOR",
     "WGS84",
     "Box",
@@ -33,6 +35,7 @@ __all__ = [
     "CrsRegistry",
     "Diagnosis",
     "Identified",
+    "Offset",
     "ProofLine",
     "Reference",
     "SpatialRefRow",
@@ -40,10 +43,12 @@ __all__ = [
     "densify",
     "densify_segments",
     "diagnose",
+    "explain_offset",
     "fingerprint",
     "gdal_user_crs",
     "identify",
     "is_known",
+    "judge",
     "parse_code",
     "parse_uri",
     "pipeline",
@@ -57,5 +62,6 @@ __all__ = [
     "transform_box",
     "transform_geometries",
     "transform_xy",
+    "undone",
     "uri",
 ]

@@ -154,9 +154,12 @@ class CrsRegistry:
         found = self._definitions.get(code)
         if found is None:
             raise UsageError(
-                f"EPSG:{code} is not a CRS known here",
+                f"EPSG:{code} is not a CRS that bandoso knows",
                 code="unknown-crs",
-                hint="define it, with a pinned datum, in a file named by the city's crs: definitions",
+                hint="it knows "
+                + ", ".join(str(c) for c in sorted(self._definitions))
+                + "; define others, with"
+                " a pinned datum, in a file that the city's crs: definitions names",
             )
         return found
 

@@ -1,7 +1,8 @@
 """Can these coordinates be the city's under the CRS they are declared in, and if not, what went wrong?
 
 The city's extent tells the large mistakes (axes, zone, degrees, another place). Shifts of less than some
-kilometres need a reference: matching points whose right place is known (``fingerprint``).
+kilometres, and wrong zones that land inside the city, need a reference: matching points whose right place
+is known (gis.crs.shift).
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from pyproj.transformer import Transformer
 
-from gis.crs.definitions import WGS84, Box, CrsDef, Helmert, definition, registry
+from gis.crs.definitions import WGS84, Box, CrsDef, definition, registry
+from gis.crs.shift import Offset, judge
 from gis.crs.transform import Floats, transform_xy
 
 #: At least this share of the sample must lie in the city. Below it the file is refused as a whole;
@@ -192,13 +192,29 @@ def _where(points: Floats, declared: int) -> str:
     return f"near {abs(lon):.2f} {'E' if lon >= 0 else 'W'}, {abs(lat):.2f} {'N' if lat >= 0 else 'S'}"
 
 
-_SHIFTS = {
+_MISTAKES = {
     "null-shift": "no datum shift was made between VN-2000 and WGS 84",
     "reversed-shift": "the datum shift was made in the wrong direction",
     "epsg-5194": "the datum shift is that of EPSG:5194, which is not the official one",
     "rotation-signs": "the datum shift has the wrong rotation signs",
     "three-parameters": "the datum shift was made with three of its seven parameters only",
+    "other-zone": "the zone is not that of {declared}: they fit as {code}",
+    "swapped-axes": "the axes are swapped",
+    "swapped-axes-and-zone": "the axes are swapped, and the zone is not that of {declared} but of {code}",
 }
+
+
+def explain_offset(offset: Offset, declared: int, against: str, inside: float = 1.0) -> Diagnosis:
+    """The sentence for an offset that has a mistake; ``against``: what the file was compared with."""
+    assert offset.mistake is not None
+    said = _MISTAKES[offset.mistake].format(declared=f"EPSG:{declared}", code=f"EPSG:{offset.code}")
+    hint = "have it transformed again with EPSG:6960, or deliver it in VN-2000 coordinates"
+    if offset.code is not None:
+        hint = f"try --crs EPSG:{offset.code}"
+        if offset.swap:
+            hint = f"exchange x and y, then --crs EPSG:{offset.code}"
+    message = f"against {against} the file is {offset.vector}: {said}"
+    return Diagnosis(False, offset.mistake, message, hint, offset.code, offset.swap, inside)
 
 
 def _against_reference(
@@ -206,86 +222,8 @@ def _against_reference(
 ) -> Diagnosis | None:
     if reference is None or not len(reference.given):
         return None
-    x, y = transform_xy(reference.given[:, 0], reference.given[:, 1], declared, storage)
-    unit = definition(storage).unit_m
-    off = (np.column_stack([x, y]) - reference.right) * unit
-    dx, dy = (float(v) for v in np.median(off, axis=0))
-    # Points that do not move together are no shift of the datum.
-    spread = float(np.median(np.hypot(off[:, 0] - dx, off[:, 1] - dy)))
-    centre = np.median(reference.right, axis=0)
-    lon, lat = (float(v) for v in transform_xy(centre[0], centre[1], storage, WGS84))
-    mistake = fingerprint(dx, dy, at=(lon, lat)) if spread < max(0.1, math.hypot(dx, dy) / 100) else None
-    if mistake is None:
+    moved = np.column_stack(transform_xy(reference.given[:, 0], reference.given[:, 1], declared, storage))
+    offset = judge(moved, reference.right, declared, storage)
+    if offset.mistake is None:
         return None
-    message = f"against known points the file is {math.hypot(dx, dy):.2f} m off: {_SHIFTS[mistake]}"
-    hint = "have it transformed again with EPSG:6960, or deliver it in VN-2000 coordinates"
-    return Diagnosis(False, mistake, message, hint, inside=inside)
-
-
-def fingerprint(dx: float, dy: float, at: tuple[float, float] = (106.698, 10.7725)) -> str | None:
-    """Name the datum mistake that displaces points by dx east and dy north (metres), or None.
-
-    The displacement is where points are, minus where they should be, near ``at`` (lon, lat). A mistake
-    may have been made on the way from VN-2000 to WGS 84 or back, so both directions are known. Figures
-    are computed for the place from each wrong operation, as domain/crs.md tabulates them for Ben Thanh.
-    """
-    near = (round(at[0], 1), round(at[1], 1))
-    best: tuple[float, str] | None = None
-    for name, ex, ey in _displacements(near):
-        tolerance = max(0.08, 0.02 * math.hypot(ex, ey))
-        distance = math.hypot(dx - ex, dy - ey)
-        if distance <= tolerance and (best is None or distance < best[0]):
-            best = (distance, name)
-    return best[1] if best else None
-
-
-@cache
-def _displacements(at: tuple[float, float]) -> list[tuple[str, float, float]]:
-    """(mistake, east, north) in metres, for the mistake made either way."""
-    right = definition(4756).datum.shift
-    assert isinstance(right, Helmert)
-    wrong = {
-        "null-shift": "+proj=noop",
-        "reversed-shift": f"+inv {right.step}",
-        "epsg-5194": _EPSG_5194,
-        "rotation-signs": right.model_copy(update={n: -getattr(right, n) for n in ("rx", "ry", "rz")}).step,
-        "three-parameters": f"+proj=helmert +x={right.x} +y={right.y} +z={right.z}",
-    }
-    lon, lat = at
-    vn = transform_xy(lon, lat, WGS84, 4756)
-    found = []
-    for name, step in wrong.items():
-        # VN-2000 made into WGS 84 wrongly, and WGS 84 made into VN-2000 wrongly.
-        out = _helmert(float(vn[0]), float(vn[1]), step)
-        back = _helmert(lon, lat, step.replace("+inv ", "") if "+inv" in step else f"+inv {step}")
-        found += [
-            (name, *_metres(out[0] - lon, out[1] - lat, lat)),
-            (name, *_metres(back[0] - float(vn[0]), back[1] - float(vn[1]), lat)),
-        ]
-    return found
-
-
-#: As in the EPSG registry (made for oil blocks in the Mekong delta).
-_EPSG_5194 = (
-    "+proj=helmert +x=-192.873 +y=-39.382 +z=-111.202 +rx=0.00205 +ry=0.0005 +rz=-0.00335 +s=0.0188 "
-    "+convention=coordinate_frame"
-)
-
-
-def _helmert(lon: float, lat: float, step: str) -> tuple[float, float]:
-    pipeline = (
-        "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84 "
-        f"+step {step} +step +inv +proj=cart +ellps=WGS84 +step +proj=unitconvert +xy_in=rad +xy_out=deg"
-    )
-    x, y, _ = Transformer.from_pipeline(pipeline).transform(lon, lat, 0.0)
-    return float(x), float(y)
-
-
-def _metres(dlon: float, dlat: float, lat: float) -> tuple[float, float]:
-    """Small differences of degrees on the WGS 84 ellipsoid as metres east and north."""
-    a, e2 = 6378137.0, 0.0066943799901413165
-    w = math.sqrt(1 - e2 * math.sin(math.radians(lat)) ** 2)
-    return (
-        math.radians(dlon) * a / w * math.cos(math.radians(lat)),
-        math.radians(dlat) * a * (1 - e2) / w**3,
-    )
+    return explain_offset(offset, declared, "known points", inside)

@@ -20,6 +20,7 @@ from gis.ingest.shapes import Geometries, ShapeReader
 from gis.ingest.sources import FID, GEOMETRY
 from gis.ingest.target import Target
 from gis.ingest.text import TextCleaner
+from gis.ingest.units import Plausible
 from gis.ingest.values import Converter, is_text
 
 Rows = npt.NDArray[np.int64]
@@ -51,16 +52,23 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._converter = Converter(self.target, self.plan.rules, self.text)
+        self._plausible = Plausible(self.target.settable)
 
     @property
     def notes(self) -> dict[str, int]:
         """What was converted or dropped as the layer or the mapping says: what -> count."""
         return self.shapes.notes | self.text.notes | self._converter.notes
 
+    @property
+    def warnings(self) -> list[str]:
+        """What looks wrong, in sentences."""
+        return self._plausible.warnings(self.plan.rules)
+
     def run(self, batch: pa.RecordBatch, rows: Rows, first_fid: int) -> Prepared:
         """Convert ``batch``, the source rows ``rows``; accepted rows get fids from ``first_fid`` on."""
         issues = Issues(batch.num_rows)
         columns = {f.name: self._converter.convert(f, batch, issues) for f in self.target.settable}
+        self._plausible.see(columns)
         given, shapes = self.shapes.read(batch.column(GEOMETRY), issues)
         rejected = issues.rejected
         keep = ~rejected

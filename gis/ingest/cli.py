@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gis.cli_common import Output, common_options, progress, warn_refused
 from gis.encodings import ENCODINGS
+from gis.errors import ConfigError, DatabaseError
 from gis.ingest.spawn import Waiting, start
 from gis.settings import Settings
+
+if TYPE_CHECKING:
+    from gis.db.server import Database
 
 
 def _epsg(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    match = re.fullmatch(r"(?:EPSG:)?(\d{4,6})", value.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(?:EPSG:)?(\d{1,6})", value.strip(), re.IGNORECASE)
     if not match:
         raise click.BadParameter("must be like EPSG:9210")
     return int(match.group(1))
@@ -55,6 +61,9 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
 @click.option("--allow-outside", is_flag=True, help="Take features outside the city's extent.")
 @click.option(
+    "--allow-shift", is_flag=True, help="Take features that lie off the layer's as by a CRS mistake."
+)
+@click.option(
     "--accept-invalid", is_flag=True, help="Take geometry that crosses itself, for the checks to find."
 )
 @click.option(
@@ -88,7 +97,10 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
     request = LoadRequest(**options)
     with progress(f"{request.file.name} -> {request.layer}") as bar:
         if request.dry_run:
-            report = load(settings, None, city, catalogue, request, bar, child)
+            with _if_there(settings) as (found, why):
+                report = load(settings, found, city, catalogue, request, bar, child)
+            if found is None:
+                report.warnings.append(f"not compared with {request.layer}: {why}")
         else:
             with database(settings) as db:
                 refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
@@ -98,3 +110,23 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
                     warn_refused(refusal)  # another layer's file: no reason not to take this delivery
                 report = load(settings, db, city, catalogue, request, bar, child)
     output.emit(report.as_dict(), report.as_text())
+
+
+@contextmanager
+def _if_there(settings: Settings) -> Iterator[tuple[Database | None, str]]:
+    """The database, when there is one that can be reached; otherwise None and why. None is made."""
+    from gis.db.connect import connect
+    from gis.db.server import database
+
+    if not settings.dsn and not (settings.data_dir / "postgres" / "PG_VERSION").exists():
+        yield None, "there is no database yet"
+        return
+    with ExitStack() as stack:
+        try:
+            db = stack.enter_context(database(settings))
+            connect(db.owner_dsn).close()
+        except (DatabaseError, ConfigError) as error:
+            found, why = None, error.message
+        else:
+            found, why = db, ""
+        yield found, why

@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 import orjson
+import psycopg
+from psycopg.sql import Identifier
 
+from gis import crs
 from gis.city import City
 from gis.db.server import Database
 from gis.errors import LoadRefused, NotFoundError, UsageError
 from gis.ingest import protocol
+from gis.ingest.compare import Staged, inspect
 from gis.ingest.mapping import Mapping, constant, read_mapping
 from gis.ingest.protocol import ReadRequest
 from gis.ingest.reader import Reader, staged
-from gis.ingest.rejects import RejectsFile
+from gis.ingest.rehearse import Rehearsal
+from gis.ingest.rejects import RejectsFile, check_place
 from gis.ingest.report import LoadReport
 from gis.ingest.sandbox import Limits
 from gis.ingest.spawn import Waiting
@@ -50,6 +55,8 @@ class LoadRequest:
     owner: str | None = None
     #: Take features outside the city's extent.
     allow_outside: bool = False
+    #: Take features that lie off the layer's as by a CRS mistake.
+    allow_shift: bool = False
     #: Take geometry that is not valid; checks will find it.
     accept_invalid: bool = False
     #: Where rejected rows are listed; default ``<file name>.rejects.geojson`` in the current folder.
@@ -66,21 +73,23 @@ def load(
     progress: Progress = lambda _done, _total: None,
     child: Waiting | None = None,
 ) -> LoadReport:
-    """Load one delivery; ``db`` may be None for a dry run; ``child`` may have been started before.
+    """Load one delivery; ``child`` may have been started before.
+
+    ``db`` may be None for a dry run, which then is not compared with the layer.
 
     Raises NotFoundError (file, layer), UsageError (mapping, options), LoadRefused (the delivery cannot be
     what it says; nothing was changed) or DatabaseError.
     """
     started = time.monotonic()
     layer = _layer(catalogue, city, request)
+    if request.crs is not None:
+        crs.definition(request.crs)
     mapping = request.mapping if isinstance(request.mapping, Mapping) else Mapping()
     if isinstance(request.mapping, Path):
         mapping = read_mapping(request.mapping)
     if request.owner is not None:
         mapping = mapping.model_copy(update={"fields": {**mapping.fields, "owner": constant(request.owner)}})
-    rejects = RejectsFile(
-        request.rejects or _rejects_folder(settings) / f"{request.file.name}.rejects.geojson"
-    )
+    rejects = _rejects(settings, request)
     target = Target.of(layer, city, request.owner)
     with staged(request.file, request.source_layer) as delivery:
         reading = ReadRequest(
@@ -97,7 +106,7 @@ def load(
             crs=request.crs,
             allow_outside=request.allow_outside,
             accept_invalid=request.accept_invalid,
-            write=not request.dry_run,
+            write=db is not None,
         )
         report = LoadReport(
             layer=layer.id,
@@ -106,17 +115,20 @@ def load(
             mode=request.mode,
             dry_run=request.dry_run,
         )
-        job = _Job(reading, report, rejects, progress, request.mode, child)
+        job = _Job(reading, report, rejects, progress, request, layer, child)
         try:
-            if request.dry_run:
+            columns = (*target.columns, "geom", "load_id")
+            if not request.dry_run:
+                assert db is not None
+                with LayerWriter(db, city, layer, request.mode, columns) as writer:
+                    job.load(writer, started)
+            elif db is not None:
+                with Rehearsal(db, city, layer, request.mode, columns) as rehearsal:
+                    job.rehearse(rehearsal)
+            else:
                 job.read(None)
                 report.added = report.loaded
-            else:
-                assert db is not None
-                with LayerWriter(
-                    db, city, layer, request.mode, (*target.columns, "geom", "load_id")
-                ) as writer:
-                    job.load(writer, started)
+                report.rejects_file = _name(rejects.finish())
         except BaseException:
             if report.rejected and report.loaded == 0 and report.selected:
                 rejects.finish()
@@ -127,10 +139,14 @@ def load(
     return report
 
 
-def _rejects_folder(settings: Settings) -> Path:
-    """The current folder, or where that may not be written, the data folder."""
+def _rejects(settings: Settings, request: LoadRequest) -> RejectsFile:
+    """Where the user says; or in the current folder, or where that may not be written, the data folder."""
+    if request.rejects is not None:
+        check_place(request.rejects)
+        return RejectsFile(request.rejects)
     here = Path.cwd()
-    return here if os.access(here, os.W_OK) else settings.data_dir / "rejects"
+    folder = here if os.access(here, os.W_OK) else settings.data_dir / "rejects"
+    return RejectsFile(folder / f"{request.file.name}.rejects.geojson")
 
 
 def _layer(catalogue: Catalogue, city: City, request: LoadRequest) -> Layer:
@@ -155,12 +171,13 @@ class _Job:
         report: LoadReport,
         rejects: RejectsFile,
         progress: Progress,
-        mode: Mode,
+        request: LoadRequest,
+        layer: Layer,
         child: Waiting | None,
     ) -> None:
         self._child = child
         self._reading, self._report, self._rejects, self._progress = reading, report, rejects, progress
-        self._mode = mode
+        self._request, self._layer = request, layer
         self._total: int | None = None
         #: Source rows of the fids given out: (first fid, source rows).
         self._rows: list[tuple[int, np.ndarray]] = []
@@ -173,7 +190,32 @@ class _Job:
         self._reading = ReadRequest(**{**vars(self._reading), "load_id": writer.load_id})
         self.read(writer)
         before = time.monotonic()
-        done = writer.settle(tuple(report.fields), report.loaded)
+        self._settle(writer)
+        report.stages = {**writer.stages, "settle": round(time.monotonic() - before, 3)}
+        report.seconds = round(time.monotonic() - started, 2)
+        writer.commit(report.loaded, report.rejected, report.as_dict())
+        report.visible_seconds = round(time.monotonic() - started, 2)
+        writer.finish()
+        report.stages |= writer.stages
+
+    def rehearse(self, rehearsal: Rehearsal) -> None:
+        """Read, and compare with the layer."""
+        report = self._report
+        if rehearsal.begin():
+            self.read(rehearsal)
+            self._settle(rehearsal)
+            report.compared = True
+            return
+        report.warnings.append(f"not compared with {report.layer}: the database has no such table yet")
+        self._reading = ReadRequest(**{**vars(self._reading), "write": False})
+        self.read(None)
+        report.added = report.loaded
+        report.rejects_file = _name(self._rejects.finish())
+
+    def _settle(self, writer: LayerWriter | Rehearsal) -> None:
+        """Compare with the layer, and count what came of the rows."""
+        report = self._report
+        done = writer.settle(tuple(report.fields), report.loaded, self._inspect)
         report.rejected += len(done.duplicates)
         if done.duplicates:
             report.reasons["duplicate"] += len(done.duplicates)
@@ -183,14 +225,20 @@ class _Job:
         report.added = report.loaded - done.updated - done.unchanged
         _refuse_nothing(report)
         report.rejects_file = _name(self._rejects.finish())
-        report.stages = {**writer.stages, "settle": round(time.monotonic() - before, 3)}
-        report.seconds = round(time.monotonic() - started, 2)
-        writer.commit(report.loaded, report.rejected, report.as_dict())
-        report.visible_seconds = round(time.monotonic() - started, 2)
-        writer.finish()
-        report.stages |= writer.stages
 
-    def read(self, writer: LayerWriter | None) -> None:
+    def _inspect(self, connection: psycopg.Connection, table: Identifier) -> None:
+        report, reading = self._report, self._reading
+        assert report.crs is not None
+        staged = Staged(connection, self._layer, table, report.loaded, report.crs, reading.target.storage)
+        report.warnings += inspect(
+            staged,
+            tuple(report.fields),
+            append=self._request.mode == "append",
+            allow_shift=self._request.allow_shift,
+            any_crs=reading.format.crs is None,
+        )
+
+    def read(self, writer: LayerWriter | Rehearsal | None) -> None:
         """Take all frames of the child."""
         report = self._report
         reader = Reader(self._reading, self._child)
@@ -214,8 +262,6 @@ class _Job:
                     self._note(kind, content)
         finally:
             reader.close()
-        if writer is None:
-            report.rejects_file = _name(self._rejects.finish())
         _refuse_nothing(report)
 
     def _note(self, kind: bytes, content: dict[str, Any]) -> None:
@@ -226,7 +272,7 @@ class _Job:
             report.fields, report.unmatched = content["fields"], content["unmatched"]
             report.ambiguous = content["ambiguous"]
             self._total = content["count"]
-            if self._mode == "upsert" and "asset_id" not in report.fields:
+            if self._request.mode == "upsert" and "asset_id" not in report.fields:
                 raise UsageError(
                     "upsert needs a column for asset_id", hint="name it in a mapping, or use --mode append"
                 )
@@ -239,7 +285,8 @@ class _Job:
             self._progress(report.read, self._total)
         elif kind == protocol.DONE:
             report.read = content["read"]
-            report.conversions, report.warnings = content["conversions"], content["warnings"]
+            report.conversions = content["conversions"]
+            report.warnings += content["warnings"]
             report.encoding, report.encoding_how = content["encoding"], content["encoding_how"]
             doubt = content["suspicion"]
             if doubt:

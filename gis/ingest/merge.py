@@ -116,6 +116,20 @@ def update_changed(
     return int(row[0]), connection.execute(query).rowcount
 
 
+def count_changed(
+    connection: psycopg.Connection, layer: Layer, staged: Composable, given: Sequence[str]
+) -> tuple[int, int]:
+    """What update_changed would do: (matched, updated)."""
+    compared = [c for c in given if c not in _OWN and c != "asset_id"]
+    query = SQL(
+        "SELECT count(*), count(*) FILTER (WHERE {differs}) FROM {staged} AS s JOIN {t} AS t"
+        " ON t.asset_id = s.asset_id"
+    ).format(differs=_differs(compared), staged=staged, t=names.table(layer))
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
 def _differs(columns: Sequence[str]) -> Composed:
     """Is any column of s and t different? Geometry is compared vertex by vertex, heights too."""
     parts: list[Composable] = []

@@ -242,6 +242,7 @@ def _csv_batches(
             hint="it needs a column wkt, or two named x and y, lon and lat, or easting and northing",
         )
     coordinates = [c for c in (wkt,) if c] or [c for c in (x, y) if c]
+    opened.coordinates = tuple(coordinates)
     opened.warnings.append("geometry from column " + " and ".join(coordinates))
 
     def batches() -> Iterator[pa.RecordBatch]:

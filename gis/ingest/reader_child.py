@@ -71,7 +71,9 @@ class Child:
                     "crs": source,
                     "crs_how": how,
                     "fields": plan.described,
-                    "unmatched": [c for c in plan.unmatched if c != opened.tags],
+                    "unmatched": [
+                        c for c in plan.unmatched if c != opened.tags and c not in opened.coordinates
+                    ],
                     "ambiguous": {name: list(columns) for name, columns in plan.ambiguous},
                 },
             )
@@ -89,7 +91,7 @@ class Child:
                 if not judged:
                     text.refuse_if_sure()
                     judged = True
-            warnings = [*opened.warnings, *opened.finish()]
+            warnings = [*opened.warnings, *opened.finish(), *pipeline.warnings]
             text.refuse_if_sure()
         self._done(opened, pipeline, warnings)
 
@@ -204,12 +206,12 @@ def _source_crs(request: ReadRequest, opened: Opened) -> tuple[int, str]:
     """The CRS of the coordinates and how it is known. Raises LoadRefused or UsageError."""
     found = identify(opened.crs) if opened.crs else None
     if request.crs is not None:
-        if not crs.is_known(request.crs):
-            raise UsageError(
-                f"EPSG:{request.crs} is not a CRS that is defined here", hint="see config/crs.yml"
-            )
+        crs.definition(request.crs)
         if request.format.crs is not None and request.crs != request.format.crs:
-            raise UsageError(f"{request.format.name} is always EPSG:{request.format.crs}")
+            raise UsageError(
+                f"{request.format.name} is always EPSG:{request.format.crs}",
+                hint="save it in another format, GeoPackage for example, when it is not",
+            )
         how = f"--crs EPSG:{request.crs}"
         if found and found.code not in (None, request.crs):
             how += f", although {found.how}"

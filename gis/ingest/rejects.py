@@ -18,6 +18,19 @@ import orjson
 from gis.errors import UsageError
 
 
+def check_place(path: Path) -> None:
+    """May a rejects file be written there? Asked before a long load. Raises UsageError with the next step."""
+    hint = "make the folder, or name another place by --rejects"
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the rejects file", hint=hint)
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a folder; --rejects names a file", hint=f"for example {path / 'rejects.csv'}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"nothing may be written in {path.parent}", hint="name another place by --rejects")
+
+
 class RejectsFile:
     """Collects rejected rows; makes no file when there are none."""
 
@@ -60,7 +73,7 @@ class RejectsFile:
 
     def _open(self, first: dict[str, Any]) -> io.TextIOWrapper:
         try:
-            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._part.parent.mkdir(exist_ok=True)  # the data folder's own, never one of the user's
             self._file = self._part.open("w", encoding="utf-8", newline="")
         except OSError:
             raise UsageError(

@@ -18,6 +18,8 @@ class LoadReport:
     format: str
     mode: str
     dry_run: bool = False
+    #: Was a dry run compared with the rows of the layer?
+    compared: bool = False
     source_layer: str | None = None
     crs: int | None = None
     crs_how: str = ""
@@ -55,6 +57,7 @@ class LoadReport:
     def as_text(self) -> str:
         """A few lines for a terminal."""
         verb = "would be loaded" if self.dry_run else "loaded"
+        told = self.compared or not self.dry_run
         lines = [f"{self.loaded:,} of {self.selected:,} rows of {self.source} {verb} into {self.layer}"]
         parts = [
             f"{count:,} {word}"
@@ -66,7 +69,7 @@ class LoadReport:
             )
             if count
         ]
-        if parts and not self.dry_run:
+        if parts and told:
             lines[0] += f" ({', '.join(parts)})"
         lines[0] += f" in {self.seconds:.1f} s"
         if self.selected != self.read:

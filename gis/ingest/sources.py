@@ -37,6 +37,8 @@ class Opened:
     batches: Iterator[pa.RecordBatch]
     #: Columns that are not there may be tags (OSM).
     tags: str | None = None
+    #: Columns that the geometry is made of (CSV).
+    coordinates: tuple[str, ...] = ()
     #: Attribute bytes are not decoded: one character a byte.
     bytewise: bool = False
     encoding: str = "utf-8"

@@ -9,9 +9,8 @@ cut, the layer is as it was before, or as it is after.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -35,8 +34,10 @@ from gis.ingest.pump import Pump
 from layers.registry import Layer
 
 Mode = Literal["append", "upsert", "replace"]
+#: Looks at the staged rows (connection, their table) before they are merged; raises to refuse them.
+Inspect = Callable[[psycopg.Connection, Identifier], None]
 
-_STAGED = "bandoso_staged"
+STAGED = "bandoso_staged"
 #: From this many rows on, the search index is built once the rows are in place.
 _SEARCH_AFTER = 100_000
 #: How long the last step waits for readers to let go of the old table.
@@ -62,7 +63,6 @@ class LayerWriter:
         #: Columns of the COPY, in order: those of Target.columns, geom, load_id.
         self._columns = tuple(columns)
         self._built = ddl.build_name(layer)
-        self._stop = threading.Event()
         self._search_later = False
         self._copying: Any = None
         self._pump: Pump | None = None
@@ -84,7 +84,6 @@ class LayerWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
         if kind is not None:
             for connection in (self._main, self._guard):
                 with contextlib.suppress(psycopg.Error):
@@ -178,10 +177,10 @@ class LayerWriter:
         else:
             self._main.execute(
                 SQL("CREATE TEMP TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
-                    Identifier(_STAGED), names.columns(self._columns), names.table(self._layer)
+                    Identifier(STAGED), names.columns(self._columns), names.table(self._layer)
                 )
             )
-            table, options = Identifier(_STAGED), SQL("FORMAT binary")
+            table, options = Identifier(STAGED), SQL("FORMAT binary")
         self._copying = self._main.cursor().copy(
             SQL("COPY {} ({}) FROM STDIN ({})").format(table, names.columns(self._columns), options)
         )
@@ -207,10 +206,11 @@ class LayerWriter:
 
     # --- end -------------------------------------------------------------------------------------
 
-    def settle(self, given: Sequence[str], rows: int) -> Written:
+    def settle(self, given: Sequence[str], rows: int, inspect: Inspect) -> Written:
         """End the COPY, take duplicates out, and make everything ready but the last step.
 
         ``given``: columns that the delivery fills (for upsert). ``rows``: about how many were copied.
+        ``inspect`` is called when the layer has rows to compare with.
         """
         with sentences(self._layer, self._city):
             with self._timed("copy"):
@@ -226,18 +226,18 @@ class LayerWriter:
                     done.duplicates = self._index(rows)
                 return done
             self._main.autocommit = True
-            staged = Identifier(_STAGED)
-            with self._timed("merge"):
+            staged = Identifier(STAGED)
+            with self._timed("compare"):
                 self._main.execute(SQL("ANALYZE {}").format(staged))
+                inspect(self._main, staged)
+            with self._timed("merge"):
                 if self._mode == "replace":
                     return self._replace(staged, rows)
                 return self._merge(staged, given)
 
     def _index(self, rows: int) -> list[Duplicate]:
         self._search_later = rows >= _SEARCH_AFTER
-        return build_indexes(
-            self._db.owner_dsn, self._layer, self._built, self._stop, search=not self._search_later
-        )
+        return build_indexes(self._db.owner_dsn, self._layer, self._built, search=not self._search_later)
 
     def _merge(self, staged: Identifier, given: Sequence[str]) -> Written:
         """Append or upsert, in the main connection's open transaction."""

@@ -556,7 +556,7 @@ def test_loads_are_recorded(loaded: Load, tmp_path: Path, owner: psycopg.Connect
 def test_rejects_files_are_never_overwritten(loaded: Load, tmp_path: Path) -> None:
     source = write(tmp_path / "a.gpkg", [pipe(), shapely.Point(603000, 1191000)], asset_id=["a", "b"])
     for _ in range(2):
-        loaded(source, "water_pipe", dry_run=True, rejects=tmp_path / "r.csv")
+        loaded(source, "water_pipe", dry_run=True, mode="replace", rejects=tmp_path / "r.csv")
     first, second = (tmp_path / "r.csv.1").read_text(), (tmp_path / "r.csv").read_text()
     assert first == second
     assert second.splitlines()[0] == "_row,_fid,_code,_field,_reason,asset_id,_wkt"

@@ -39,7 +39,7 @@ def doctor(settings: Settings, output: Output) -> None:
 
     Exits 1 when a proof fails.
     """
-    lines = [*_versions(), *_transforms(), *_disk(settings), *_page()]
+    lines = [*_versions(), *_transforms(), *_disk(settings), *_page(), *_steward(settings)]
     try:
         from gis.db.migrate import prepare
         from gis.db.server import database
@@ -121,6 +121,20 @@ def _disk(settings: Settings) -> list[Line]:
 def _page() -> list[Line]:
     built = (web_dir() / "index.html").is_file()
     return [Line("page", "built" if built else "not built: run scripts/page", built)]
+
+
+def _steward(settings: Settings) -> list[Line]:
+    from gis.api.steward import token_file
+
+    path = token_file(settings)
+    try:
+        private = not path.stat().st_mode & 0o077
+    except FileNotFoundError:
+        return [Line("steward", "no secret yet: bandoso serve makes it")]
+    except OSError:
+        return [Line("steward", "the secret is not for this user")]
+    text = f"the secret is in {path}" if private else f"others may read {path}: make it anew"
+    return [Line("steward", text, private)]
 
 
 def _database(db: Database) -> list[Line]:

@@ -33,6 +33,7 @@ def serve(
     from dataclasses import replace
 
     from gis.api.serve import check_port, run
+    from gis.api.steward import token_file
     from gis.db.migrate import prepare_what_stands
     from gis.db.server import database
 
@@ -55,4 +56,5 @@ def serve(
             soft_wrap=True,  # addresses stay whole in a log, which is 80 wide
             highlight=False,
         )
+        STDERR.print(f"  the steward's secret is in {token_file(settings)}", soft_wrap=True, highlight=False)
         run(settings, db)

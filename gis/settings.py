@@ -32,6 +32,13 @@ DESCRIPTIONS: dict[str, str] = {
     "statement_timeout_ms": "Longest time of one query of a request.",
     "request_timeout_s": "Longest time to receive a request.",
     "max_body_bytes": "Largest request body.",
+    "job_slots": "Jobs (checks over HTTP) that run at a time beside this server; 0 runs none here.",
+    "job_queue": "Jobs that may wait; a further one is answered 503.",
+    "job_client": "Unfinished jobs that one address may have without the steward's secret.",
+    "job_wait_s": "Longest time that a request waits for its job before it is told where to look.",
+    "job_public_s": "Longest run of a job that was asked for without the steward's secret.",
+    "job_public_km2": "Largest area (km²) that anyone may check, and that is checked while one waits.",
+    "job_keep_h": "Hours that finished jobs of stewards are kept; those of anyone are kept for one hour.",
     "log_level": "debug, info, warning or error.",
 }
 
@@ -61,6 +68,13 @@ class Settings:
     statement_timeout_ms: int = 15_000
     request_timeout_s: int = 30
     max_body_bytes: int = 10_000_000
+    job_slots: int = 2
+    job_queue: int = 20
+    job_client: int = 3
+    job_wait_s: int = 20
+    job_public_s: int = 60
+    job_public_km2: int = 4
+    job_keep_h: int = 24
     log_level: str = "info"
 
     @classmethod

@@ -103,7 +103,7 @@ class Observe:
             await self.app(scope, receive, send)
             return
         request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, client=self.client_of(scope))
         status = 0
         sent = 0
         started = time.perf_counter()
@@ -147,7 +147,7 @@ class Observe:
             "status": status,
             "bytes": sent,
             "ms": round(seconds * 1000, 2),
-            "client": self.client_of(scope),
+            "client": scope["state"]["client"],
             "agent": agent[:120].decode("latin-1"),
         }
         try:

@@ -26,7 +26,8 @@ from gis.api.features import routes as features
 from gis.api.guard import Guard
 from gis.api.headers import StandardHeaders
 from gis.api.ogc import routes as ogc
-from gis.api.problems import Problems, on_known_error
+from gis.api.problems import Problems, Refusal, on_known_error
+from gis.api.processes import routes as processes
 from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
@@ -47,6 +48,7 @@ ROUTES: Sequence[BaseRoute] = (
     *styles.ROUTES,
     *features.ROUTES,
     *ogc.ROUTES,
+    *processes.ROUTES,
     *catalogue.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,
@@ -91,7 +93,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
     app = Starlette(
         routes=list(ROUTES),
         lifespan=lifespan,
-        exception_handlers={BandosoError: on_known_error, HTTPException: on_known_error},
+        exception_handlers=dict.fromkeys((BandosoError, HTTPException, Refusal), on_known_error),
         middleware=[
             Middleware(
                 Observe,

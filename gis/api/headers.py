@@ -17,8 +17,13 @@ DOCUMENT_CSP = (
     "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
 )
 
-EXPOSED = "ETag, Content-Crs, Link, Location, OGC-NumberMatched, X-Request-Id, Retry-After"
-ALLOWED = "Accept, Accept-Language, Authorization, Content-Type, Content-Crs, If-Match, If-None-Match"
+EXPOSED = (
+    "ETag, Content-Crs, Link, Location, OGC-NumberMatched, Preference-Applied, X-Request-Id, Retry-After"
+)
+ALLOWED = (
+    "Accept, Accept-Language, Authorization, Content-Type, Content-Crs, Idempotency-Key, If-Match, "
+    "If-None-Match, Prefer"
+)
 
 
 class StandardHeaders:

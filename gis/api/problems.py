@@ -59,14 +59,15 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
+    kind: str | None = None,
 ) -> Response:
-    """A problem document as a response."""
+    """A problem document as a response. ``kind``: its type, where a standard names one."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
         title = "Error"
     body: dict[str, Any] = {
-        "type": f"urn:bandoso:problem:{code}",
+        "type": kind or f"urn:bandoso:problem:{code}",
         "title": title,
         "status": status,
         "detail": detail,
@@ -84,6 +85,14 @@ def problem(
     return Response(_bytes(body), status, given, MEDIA_TYPE)
 
 
+class Refusal(Exception):  # noqa: N818 - an answer, raised
+    """An answer that is a problem document, with headers and a type that gis.errors knows nothing of."""
+
+    def __init__(self, status: int, code: str, detail: str, **options: Any) -> None:
+        super().__init__(detail)
+        self.response = problem(status, code, detail, **options)
+
+
 def _bytes(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
@@ -99,6 +108,8 @@ async def on_known_error(request: Request, error: Exception) -> Response:
 def response_of(error: Exception, scope: Scope) -> Response:
     """The problem document of any exception; unexpected ones are logged once, with the request's id."""
     request_id = scope.get("state", {}).get("request_id")
+    if isinstance(error, Refusal):
+        return error.response
     if isinstance(error, BandosoError) and not isinstance(error, ConfigError):
         if error.status >= 500:
             LOG.warning("%s", error.message, extra={"request_id": request_id, "code": error.code})

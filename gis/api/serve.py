@@ -71,10 +71,12 @@ def run(settings: Settings, db: Database) -> None:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
-    from gis.api import metrics
+    from gis.api import metrics, steward
     from gis.api.access_log import logging_config, parse_networks
     from gis.api.reload import watch_files
+    from gis.jobs.supervise import Supervisor
 
+    steward.ensure(settings)
     parse_networks(settings.trusted_proxies)  # a wrong setting ends the start, not each worker
     check_port(settings)
     folder = metrics.new_directory()
@@ -104,10 +106,13 @@ def run(settings: Settings, db: Database) -> None:
     watcher = threading.Thread(
         target=watch_files, args=(settings, db.owner_dsn, stop), name="layer-files", daemon=True
     )
+    jobs = Supervisor(settings, db.owner_dsn)
     watcher.start()
+    jobs.start()
     try:
         server.serve()
     finally:
         stop.set()
+        jobs.stop()
         watcher.join(5)
         metrics.drop_directory(folder)

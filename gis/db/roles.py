@@ -1,7 +1,8 @@
 """Roles: they belong to the whole cluster, so several databases may make them at the same time.
 
-``bandoso_reader`` (no login) has the grants; ``bandoso_app`` logs in and has none (NOINHERIT): a
-session of it that has not taken the reader's role can do nothing at all.
+``bandoso_reader`` (no login) has the grants for reading, ``bandoso_jobs`` those for submitting jobs and
+looking at them; ``bandoso_app`` logs in and has none (NOINHERIT): a session of it that has taken neither
+role can do nothing at all.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import time
 import psycopg
 from psycopg import Connection, sql
 
-from gis.db.sql import APP, READER
+from gis.db.sql import APP, JOBS, READER
 from gis.errors import DatabaseError
 
+#: Roles without login that the login role may take, one at a time.
+TAKEN = (READER, JOBS)
+
 _STATE = """
-SELECT (SELECT array_agg(rolname::text) FROM pg_roles WHERE rolname IN ('bandoso_reader', 'bandoso_app')),
-       EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = to_regrole('bandoso_reader')
-                                               AND m.member = to_regrole('bandoso_app')),
-       pg_has_role(to_regrole('bandoso_reader')::oid, 'MEMBER'),
+SELECT (SELECT coalesce(array_agg(rolname::text), '{}') FROM pg_roles WHERE rolname = ANY (%(all)s)),
+       (SELECT coalesce(array_agg(m.roleid::regrole::text), '{}') FROM pg_auth_members m
+        WHERE m.roleid = ANY (SELECT to_regrole(r)::oid FROM unnest(%(taken)s::text[]) AS r)
+          AND m.member = to_regrole('bandoso_app')),
+       (SELECT array_agg(r) FROM unnest(%(taken)s::text[]) AS r
+        WHERE pg_has_role(to_regrole(r)::oid, 'MEMBER')),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 """
 
@@ -45,26 +51,31 @@ def ensure_roles(connection: Connection) -> bool:
             time.sleep(0.02)  # another database's prepare was quicker, or is at it ("concurrently updated")
         except psycopg.errors.InsufficientPrivilege:
             raise DatabaseError(
-                "the database user may not create the roles bandoso_reader and bandoso_app",
+                "the database user may not create the roles bandoso_reader, bandoso_jobs and bandoso_app",
                 hint="ALTER ROLE ... CREATEROLE, or let an administrator run: CREATE ROLE bandoso_reader; "
-                "CREATE ROLE bandoso_app LOGIN NOINHERIT IN ROLE bandoso_reader; "
-                "GRANT bandoso_reader TO the owner",
+                "CREATE ROLE bandoso_jobs; "
+                "CREATE ROLE bandoso_app LOGIN NOINHERIT IN ROLE bandoso_reader, bandoso_jobs; "
+                "GRANT bandoso_reader, bandoso_jobs TO the owner",
             ) from None
     raise DatabaseError("the database roles are being changed by another program", hint="try again")
 
 
 def _missing(connection: Connection) -> list[sql.Composed]:
-    row = connection.execute(_STATE).fetchone()
+    row = connection.execute(_STATE, {"all": [*TAKEN, APP], "taken": list(TAKEN)}).fetchone()
     assert row
-    roles, app_is_member, we_are_member, superuser = row
-    statements: list[sql.Composed] = []
-    reader, app = sql.Identifier(READER), sql.Identifier(APP)
-    if READER not in (roles or ()):
-        statements.append(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(reader))
-    if APP not in (roles or ()):
+    roles, of_app, ours, superuser = row
+    app = sql.Identifier(APP)
+    statements = [
+        sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(sql.Identifier(name))
+        for name in TAKEN
+        if name not in roles
+    ]
+    if APP not in roles:
         statements.append(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT CONNECTION LIMIT 90").format(app))
-    if not app_is_member:
-        statements.append(sql.SQL("GRANT {} TO {}").format(reader, app))
-    if not we_are_member and not superuser:  # an owner that also serves takes the reader's role
-        statements.append(sql.SQL("GRANT {} TO CURRENT_USER").format(reader))
+    for name in TAKEN:
+        role = sql.Identifier(name)
+        if name not in of_app:
+            statements.append(sql.SQL("GRANT {} TO {}").format(role, app))
+        if name not in (ours or ()) and not superuser:  # an owner that also serves takes the roles
+            statements.append(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
     return statements

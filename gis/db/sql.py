@@ -18,6 +18,8 @@ LAYERS = "layer"
 OWN = "bandoso"
 
 READER = "bandoso_reader"
+#: May call the functions of jobs, and nothing else (gis/db/sql/0007_jobs.sql).
+JOBS = "bandoso_jobs"
 APP = "bandoso_app"
 
 

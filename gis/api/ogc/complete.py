@@ -41,6 +41,8 @@ def landing(document: dict[str, Any], base: str, language: str) -> dict[str, Any
         link(f"{base}/tiles", f"{REL}/tilesets-vector", "application/json", "tilesets", language),
         link(f"{base}/tileMatrixSets", f"{REL}/tiling-schemes", "application/json", "grids", language),
         link(f"{base}/styles", f"{REL}/styles", "application/json", "styles", language),
+        link(f"{base}/processes", f"{REL}/processes", "application/json", "processes", language),
+        link(f"{base}/jobs", f"{REL}/job-list", "application/json", "jobs", language),
         link(f"{base}/map", "related", "text/html", "map", language),
     ]
     return document

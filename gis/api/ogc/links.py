@@ -24,6 +24,14 @@ TITLES: dict[str, tuple[str, str]] = {
     "items-csv": ("Đối tượng (CSV)", "Items as CSV"),
     "items-fgb": ("Đối tượng (FlatGeobuf)", "Items as FlatGeobuf"),
     "items-gpkg": ("Đối tượng (GeoPackage)", "Items as GeoPackage"),
+    "processes": ("Các tiến trình", "Processes"),
+    "process": ("Mô tả tiến trình", "Description of the process"),
+    "execute": ("Chạy tiến trình", "Execute the process"),
+    "jobs": ("Các lần chạy", "Jobs"),
+    "job": ("Tình trạng lần chạy", "Status of the job"),
+    "results": ("Kết quả", "Results"),
+    "prev": ("Trang trước", "Previous page"),
+    "next": ("Trang sau", "Next page"),
     "items-html": ("Đối tượng (HTML)", "Items as HTML"),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gis.api.features import describe
 from gis.api.features.params import FORMATS
+from gis.api.ogc import openapi_processes
 from gis.api.ogc.config import service_description, service_title
 from gis.api.ogc.openapi_parts import (
     PATH_PARAMETERS,
@@ -31,6 +32,7 @@ TAGS = {
     "features": ("Đối tượng", "Features"),
     "tiles": ("Ô bản đồ", "Tiles"),
     "styles": ("Kiểu bản đồ", "Styles"),
+    "processes": ("Tiến trình", "Processes"),
     "operations": ("Vận hành", "Operations"),
 }
 
@@ -61,15 +63,17 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             },
             **_tiles(),
             **_styles(),
+            **openapi_processes.paths(),
             **_operations(),
         },
         "components": {
             "parameters": {
                 **own_parameters(language, city.languages),
+                **openapi_processes.parameters(language),
                 **_path_parameters(catalogue, public),
                 **shared,
             },
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **openapi_processes.SCHEMAS},
             "responses": problems(language),
         },
     }

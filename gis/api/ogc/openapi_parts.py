@@ -167,7 +167,13 @@ def problems(language: str) -> dict[str, Any]:
     """Responses for what can go wrong; all have the one shape."""
     texts = {
         "400": ("Tham số sai", "A parameter is wrong"),
+        "401": ("Mã bí mật sai", "The secret is wrong"),
+        "403": ("Không được phép", "Not allowed"),
         "404": ("Không có", "There is no such thing"),
+        "409": ("Trùng khoá với yêu cầu khác", "The key was used for another request"),
+        "410": ("Đã huỷ", "It was dismissed"),
+        "415": ("Kiểu dữ liệu không được nhận", "The media type is not taken"),
+        "429": ("Quá nhiều yêu cầu", "Too many at once"),
         "503": ("Máy chủ quá bận", "The server is too busy"),
         "default": ("Lỗi", "An error"),
     }

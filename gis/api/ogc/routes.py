@@ -23,6 +23,7 @@ from gis.api.ogc.config import PLACEHOLDER
 from gis.api.ogc.documents import Document, Documents
 from gis.api.ogc.face import Face
 from gis.api.ogc.stats import Statistics, Stats
+from gis.api.processes import description
 from gis.api.state import State, state_of
 from layers.registry import Catalogue
 
@@ -65,7 +66,7 @@ def _landing(wanted: Wanted, face: Face) -> dict[str, Any]:
 
 
 def _conformance(wanted: Wanted, face: Face) -> dict[str, Any]:
-    ours = (describe.CONFORMANCE, tiles.CONFORMANCE, styles.CONFORMANCE)
+    ours = (describe.CONFORMANCE, tiles.CONFORMANCE, styles.CONFORMANCE, description.CONFORMANCE)
     return complete.conformance(face.conformance(wanted.language), *ours)
 
 
@@ -89,6 +90,15 @@ def _queryables(wanted: Wanted, _face: Face) -> dict[str, Any]:
     return describe.queryables(wanted.catalogue.layers[wanted.layer], wanted.language, wanted.base)
 
 
+def _processes(wanted: Wanted, _face: Face) -> dict[str, Any]:
+    return description.processes(wanted.base, wanted.language)
+
+
+def _process(wanted: Wanted, _face: Face) -> dict[str, Any]:
+    state = wanted.state
+    return description.process(state.city, wanted.catalogue, state.settings, wanted.base, wanted.language)
+
+
 def _api(wanted: Wanted, _face: Face) -> dict[str, Any]:
     return openapi.document(wanted.state.city, wanted.catalogue, wanted.base, wanted.language)
 
@@ -100,6 +110,8 @@ KINDS: dict[str, Kind] = {
     "collections": Kind("collections.html", (JSON,), "/collections", _collections, counts=True),
     "collection": Kind("collection.html", (JSON,), "/collections/{layer}", _collection, counts=True),
     "schema": Kind("fields.html", (SCHEMA, JSON), "/collections/{layer}/schema", _schema),
+    "processes": Kind("processes.html", (JSON,), "/processes", _processes),
+    "process": Kind("process.html", (JSON,), "/processes/check", _process),
     "queryables": Kind("fields.html", (SCHEMA, JSON), "/collections/{layer}/queryables", _queryables),
 }
 

@@ -1,0 +1,167 @@
+"""The process ``check`` of OGC API Processes, as a job's child runs it (gis.jobs; inputs: gis.api.processes).
+
+What strangers get is judged anew here, whatever the request says: rules that read restricted layers do not
+run, findings that tell of what is not public are left out before anything is counted, nothing is stored,
+and rules that need the whole city are not run for a corner of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import orjson
+import shapely
+
+from gis.checks.model import Application, Outcome, Reported
+from gis.checks.registry import applications
+from gis.checks.report.jsonfile import geojson, record
+from gis.checks.report.records import plain, standing, summary, with_geometry
+from gis.checks.run import run_checks
+from gis.checks.window import Setting
+from gis.crs import WGS84
+from gis.jobs.queue import Words
+from gis.jobs.results import ResultWriter
+from gis.jobs.task import Refused, Task
+from layers.registry import Catalogue
+
+JSON, GEOJSON = "application/json", "application/geo+json"
+#: Days are those of the city.
+ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
+
+
+def run(task: Task) -> tuple[str, Words]:
+    """Check, write the report to ``task.result``; its media type and what the finished job says."""
+    settings, asked = task.settings, task.request
+    city = settings.load_city()
+    catalogue = settings.load_catalogue(city)
+    setting = Setting(city, catalogue, datetime.now(ZONE).date())
+    apps = chosen(applications(catalogue), catalogue, asked["layers"], asked["rules"], everything=task.steward)
+    area = None if asked["area"] is None else shapely.from_wkb(asked["area"])
+    if not task.steward and (asked["store"] or area is None):
+        raise Refused(403, "steward-only", "Chỉ dành cho quản trị dữ liệu.", "Only a steward may do this.")
+
+    def progress(done: int, total: int | None) -> None:
+        share = min(1.0, done / total) if total else 0.0
+        task.progress(share * 0.95, "Đang kiểm tra.", "Checking.")
+
+    outcome = run_checks(
+        task.db,
+        setting,
+        apps,
+        area=area,
+        workers=0 if task.steward else 1,
+        store=bool(asked["store"]),
+        progress=progress,
+        stop=lambda: False,  # the runner ends this process
+    )
+    outcome = replace(outcome, area=area, area_name=asked["area_name"])
+    if not task.steward:
+        outcome = public(outcome)
+    task.progress(0.97, "Đang ghi báo cáo.", "Writing the report.")
+    write = write_geojson if asked["media_type"] == GEOJSON else write_json
+    write(task.result, outcome, setting)
+    return asked["media_type"], _words(outcome)
+
+
+def chosen(
+    apps: Iterable[Application],
+    catalogue: Catalogue,
+    layers: Sequence[str],
+    rules: Sequence[str],
+    *,
+    everything: bool,
+) -> list[Application]:
+    """The applications that were asked for. Without ``everything`` those that a stranger may run.
+
+    Raises Refused when none is left.
+    """
+    asked = [
+        app
+        for app in apps
+        if (not layers or set(layers) & {*app.layers, *app.against}) and (not rules or app.rule.id in rules)
+    ]
+    allowed = [app for app in asked if everything or may_anyone(app, catalogue)]
+    if asked and not allowed:
+        raise Refused(
+            403,
+            "steward-only",
+            "Các quy tắc này cần toàn thành phố hoặc lớp hạn chế; chỉ dành cho quản trị dữ liệu.",
+            "These rules need the whole city or restricted layers; only a steward may run them.",
+        )
+    if not asked:
+        raise Refused(
+            400,
+            "nothing-to-check",
+            "Không có quy tắc nào trong số này áp dụng cho các lớp đã chọn.",
+            "None of these rules applies to these layers.",
+        )
+    return allowed
+
+
+def may_anyone(app: Application, catalogue: Catalogue) -> bool:
+    """Whether a rule reads public layers only, and no more of the city than lies around the area."""
+    involved = {*app.layers, *app.against}
+    return app.rule.scope == "local" and all(catalogue.layers[one].is_public for one in involved)
+
+
+def public(outcome: Outcome) -> Outcome:
+    """The outcome without findings that tell of what is not public; counted anew."""
+
+    def findings() -> Iterator[Reported]:
+        return (one for one in outcome.findings() if not one.finding.restricted)
+
+    shown = replace(outcome, findings=findings)
+    counts = Counter((one.finding.rule, one.finding.severity) for one in standing(shown))
+    return replace(shown, counts=dict(counts), new=0, accepted=0, mended=0)
+
+
+def write_json(file: ResultWriter, outcome: Outcome, setting: Setting) -> None:
+    """The JSON report of design/interfaces.md, a finding a line."""
+    file.write(b'{"summary": ' + orjson.dumps(summary(outcome, setting)) + b',\n"findings": [')
+    _lines(file, outcome, setting, record)
+    file.write(b"\n]}\n")
+
+
+def write_geojson(file: ResultWriter, outcome: Outcome, setting: Setting) -> None:
+    """A FeatureCollection of the findings, with the summary as a member of its own."""
+    file.write(b'{"type": "FeatureCollection", "summary": ' + orjson.dumps(summary(outcome, setting)))
+    file.write(b',\n"features": [')
+    _lines(file, outcome, setting, _feature)
+    file.write(b"\n]}\n")
+
+
+def _lines(
+    file: ResultWriter,
+    outcome: Outcome,
+    setting: Setting,
+    form: Callable[[Reported, shapely.Geometry, Setting], dict[str, object]],
+) -> None:
+    separator = b"\n"
+    for one, shape in with_geometry(standing(outcome), setting, WGS84):
+        file.write(separator + orjson.dumps(form(one, shape, setting)))
+        separator = b",\n"
+
+
+def _feature(one: Reported, shape: shapely.Geometry, _setting: Setting) -> dict[str, object]:
+    properties = plain(one)
+    return {
+        "type": "Feature",
+        "id": properties.pop("id"),
+        "geometry": geojson(shape),
+        "properties": properties,
+    }
+
+
+def _words(outcome: Outcome) -> Words:
+    counts = {"E": 0, "W": 0, "I": 0}
+    for (_rule, severity), count in outcome.counts.items():
+        counts[severity] += count
+    features = sum(outcome.checked.values())
+    return {
+        "vi": f"Đã kiểm tra {features} đối tượng: {counts['E']} lỗi, {counts['W']} cảnh báo, {counts['I']} thông tin.",
+        "en": f"{features} features checked: {counts['E']} errors, {counts['W']} warnings, {counts['I']} notes.",
+    }

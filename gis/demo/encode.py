@@ -15,17 +15,10 @@ import shapely
 from gis.demo.features import Features, Rows, Value
 from gis.demo.plan import Frame
 from gis.ingest import copybin
+from gis.ingest.arrow_types import ARROW
 from layers.model import FieldDef
 from layers.registry import Layer
 
-ARROW = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "datetime": pa.timestamp("us", tz="UTC"),
-}
 #: Columns that come from the table's defaults.
 _OMITTED = {"fid", "version", "updated_at"}
 

@@ -22,20 +22,12 @@ _NULL = b"\xff\xff\xff\xff"
 _EPOCH_DAYS = 10_957
 _EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 
-#: Arrow type -> PostgreSQL type, for the check of the table's columns.
-POSTGRES = {
-    pa.string(): "text",
-    pa.binary(): "geometry",
-    pa.int64(): "bigint",
-    pa.float64(): "double precision",
-    pa.bool_(): "boolean",
-    pa.date32(): "date",
-    pa.timestamp("us", tz="UTC"): "timestamp with time zone",
-}
-
 
 def rows(columns: Sequence[pa.Array]) -> memoryview:
-    """The body of a binary COPY for ``columns`` of equal length (types of POSTGRES)."""
+    """The body of a binary COPY for ``columns`` of equal length.
+
+    Types: those of gis.ingest.arrow_types, and binary for EWKB. Raises TypeError for others.
+    """
     pieces: list[pa.Array | pa.Scalar] = []
     constant = len(columns).to_bytes(2, "big")
     for column in columns:

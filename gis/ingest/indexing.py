@@ -1,15 +1,11 @@
 """Indexes of a freshly filled table, built side by side on several connections.
 
-A table of a million parcels has ten indexes, and PostgreSQL builds one at a time on a connection. Nobody
-sees the table yet, so it may be committed before its indexes are there.
+Nobody sees the table yet, so it may be committed before its indexes are there.
 """
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import LiteralString
 
 import psycopg
@@ -17,6 +13,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from gis.db.connect import connect
 from gis.db.ddl import Index, layer_indexes
+from gis.db.side_by_side import Task, run_side_by_side
 from gis.db.sql import LAYERS
 from gis.ingest.merge import Duplicate, drop_repeated, unique_keys
 from layers.registry import Layer
@@ -48,45 +45,19 @@ def build_search_index(dsn: str, layer: Layer) -> None:
             connection.execute(index.statement(layer.id))
 
 
-def build_indexes(
-    dsn: str, layer: Layer, table: str, stop: threading.Event, *, search: bool = True
-) -> list[Duplicate]:
+def build_indexes(dsn: str, layer: Layer, table: str, *, search: bool = True) -> list[Duplicate]:
     """Build the indexes of the layer on ``table`` and analyse it; gives the rows removed as duplicates.
 
     ``search``: the search index too.
     A unique index is simply tried: only when it fails are the repeated rows looked for, taken out and
     reported, and the index built again. Raises what a connection raised.
     """
-    tasks: queue.SimpleQueue[Callable[[psycopg.Connection], None]] = queue.SimpleQueue()
     found: list[Duplicate] = []
     left_out = None if search else search_index(layer)
     indexes = sorted((i for i in layer_indexes(layer) if i != left_out), key=_cost, reverse=True)
-    for index in indexes:
-        tasks.put(_index_task(layer, index, table, found))
-    tasks.put(_run(SQL("ANALYZE {}").format(Identifier(LAYERS, table))))
-    workers = max(1, min(4, os.cpu_count() or 1))
-    connections = [connect(dsn) for _ in range(workers)]
-    failed: list[BaseException] = []
-    threads = [
-        threading.Thread(target=_work, args=(connection, tasks, failed, stop), daemon=True)
-        for connection in connections
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            # A join without an end would not let Ctrl-C through.
-            while thread.is_alive():
-                thread.join(0.2)
-    finally:
-        stop.set()
-        for connection, thread in zip(connections, threads, strict=True):
-            if thread.is_alive():
-                connection.cancel()
-                thread.join(10)
-            connection.close()
-    if failed:
-        raise failed[0]
+    tasks: list[Task] = [_index_task(layer, index, table, found) for index in indexes]
+    tasks.append(SQL("ANALYZE {}").format(Identifier(LAYERS, table)))
+    run_side_by_side(dsn, tasks, memory=_MEMORY)
     with connect(dsn) as alone:
         for index in indexes:
             if index.primary:
@@ -101,35 +72,7 @@ def _cost(index: Index) -> int:
     return 3 if "USING gin" in text else 2 if "USING gist" in text else 1 if "NULLS" in text else 0
 
 
-def _work(
-    connection: psycopg.Connection,
-    tasks: queue.SimpleQueue[Callable[[psycopg.Connection], None]],
-    failed: list[BaseException],
-    stop: threading.Event,
-) -> None:
-    try:
-        connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [_MEMORY])
-        while not stop.is_set():
-            try:
-                task = tasks.get_nowait()
-            except queue.Empty:
-                return
-            task(connection)
-    except BaseException as error:
-        failed.append(error)
-        stop.set()
-
-
-def _run(statement: Composed) -> Callable[[psycopg.Connection], None]:
-    def task(connection: psycopg.Connection) -> None:
-        connection.execute(statement)
-
-    return task
-
-
-def _index_task(
-    layer: Layer, index: Index, table: str, found: list[Duplicate]
-) -> Callable[[psycopg.Connection], None]:
+def _index_task(layer: Layer, index: Index, table: str, found: list[Duplicate]) -> Task:
     def task(connection: psycopg.Connection) -> None:
         if index.primary:
             connection.execute(_primary(index, table, "CREATE UNIQUE INDEX {name} ON {on} (fid)"))

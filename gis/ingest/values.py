@@ -16,20 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gis.ingest.arrow_types import ARROW
 from gis.ingest.issues import Issues, shorten
 from gis.ingest.mapping import Rule
 from gis.ingest.target import Target
 from gis.ingest.text import TextCleaner
 from layers.model import FieldDef
 
-ARROW = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "datetime": pa.timestamp("us", tz="UTC"),
-}
 _TRUE = {"true", "t", "yes", "y", "1", "có", "co", "đúng", "x"}
 _FALSE = {"false", "f", "no", "n", "0", "không", "khong", "sai"}
 _LARGEST = 2**63 - 1

@@ -42,16 +42,10 @@ def write(
     import pyarrow as pa
     import pyogrio
 
-    types = {
-        "string": pa.string(),
-        "integer": pa.int64(),
-        "number": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "datetime": pa.timestamp("us", tz="UTC"),
-    }
+    from gis.ingest.arrow_types import ARROW
+
     columns = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
-    arrays = [pa.array(c, types[f.type]) for c, f in zip(columns, fields, strict=False)]
+    arrays = [pa.array(c, ARROW[f.type]) for c, f in zip(columns, fields, strict=False)]
     shapes = columns[len(fields)]
     heights = layer.definition.z == "required" or any(_has_z(s) for s in shapes if s is not None)
     names = [f.name for f in fields]

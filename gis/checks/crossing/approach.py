@@ -1,0 +1,209 @@
+"""Where works come near each other: pairs of segments within the clearance of law, computed as arrays.
+
+All numbers of a pair of lines come from these two lines alone and from differences of coordinates, so that
+they are the same to the bit in whatever window the pair is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from gis.checks.crossing.works import Works
+from gis.checks.features import Bools, Floats, Ints
+from gis.checks.law import Law
+
+#: Lines at a smaller angle than this run beside each other, at a greater one they cross or meet.
+BESIDE = np.sin(np.radians(30.0))
+#: Ends of one sector's lines no farther from another than this (m) are taken to be joined to it.
+JOINED = 0.1
+#: Pairs of segments that are computed at once: bounds the memory of crowds.
+_PORTION = 500_000
+
+
+@dataclass(frozen=True)
+class Approaches:
+    """``n`` pairs of segments, one of line ``a`` and one of line ``b``, where these come too near.
+
+    ``at_a``, ``at_b`` (n, 2): the nearest points in plan. ``plan`` and ``vertical``: distance (m) between
+    the outer faces, negative where they overlap; vertical is NaN where a height is unknown.
+    """
+
+    a: Ints
+    b: Ints
+    at_a: Floats
+    at_b: Floats
+    plan: Floats
+    vertical: Floats
+    #: The segments run beside each other; the lines cross here in plan.
+    beside: Bools
+    crossing: Bools
+    #: The limits (m) for the pair; NaN where law has none.
+    plan_limit: Floats
+    vertical_limit: Floats
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def take(self, which: Bools | Ints) -> Approaches:
+        return Approaches(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def pairs(self) -> Iterator[Ints]:
+        """The approaches of each pair of lines."""
+        order = np.lexsort((self.b, self.a))
+        steps = np.flatnonzero((np.diff(self.a[order]) != 0) | (np.diff(self.b[order]) != 0)) + 1
+        yield from np.split(order, steps) if len(order) else []
+
+
+def approaches(works: Works, law: Law) -> Approaches:
+    """Pairs of segments of different lines, not joined, that break the horizontal or vertical clearance
+    (before containers are looked at)."""
+    limits = _Limits(works, law)
+    start, end, line = _segments(works)
+    kept = _distinct(works)[line]
+    start, end, line = start[kept], end[kept], line[kept]
+    reach = works.half_width + limits.farthest + works.half_width.max(initial=0.0)
+    shapes = shapely.linestrings(np.stack([start[:, :2], end[:, :2]], axis=1))
+    tree = shapely.STRtree(shapes)
+    one, other = tree.query(shapes, predicate="dwithin", distance=reach[line])
+    wanted = line[one] < line[other]
+    one, other = one[wanted], other[wanted]
+    found = [
+        _judged(works, limits, start, end, line, one[k : k + _PORTION], other[k : k + _PORTION])
+        for k in range(0, max(len(one), 1), _PORTION)
+    ]
+    names = Approaches.__dataclass_fields__
+    near = Approaches(*(np.concatenate([getattr(f, name) for f in found]) for name in names))
+    return near.take(~_joined(works, near))
+
+
+class _Limits:
+    """The clearances of law between the kinds that there are, as matrices."""
+
+    def __init__(self, works: Works, law: Law) -> None:
+        kinds, self.code = np.unique(works.kind.astype(str), return_inverse=True)
+        self.horizontal, self.vertical = (
+            np.array(
+                [[law.clearance_m(a, b, way) for b in kinds] for a in kinds], dtype=np.float64
+            ).reshape(len(kinds), len(kinds))
+            for way in ("horizontal", "vertical")
+        )  # fmt: skip
+        self.water = works.kind == "water"
+        self.sewage = works.kind == "sewage"
+        self.parallel = np.where(self.water, law.parallel_water_m(2000 * works.half_width), np.nan)
+        flat = self.horizontal.ravel()
+        most = [flat[~np.isnan(flat)].max(initial=0.0), self.parallel[self.water].max(initial=0.0)]
+        self.farthest = float(np.nanmax(most))
+
+    def of(self, a: Ints, b: Ints, beside: Bools) -> tuple[Floats, Floats]:
+        """Horizontal and vertical limits of pairs of lines."""
+        plan = self.horizontal[self.code[a], self.code[b]]
+        drinking = (self.water[a] & self.sewage[b]) | (self.sewage[a] & self.water[b])
+        parallel = np.fmax(self.parallel[a], self.parallel[b])
+        plan = np.where(drinking & beside, np.fmax(plan, parallel), plan)
+        return plan, self.vertical[self.code[a], self.code[b]]
+
+
+def _segments(works: Works) -> tuple[Floats, Floats, Ints]:
+    """Start and end (n, 3) of the segments that have a length, and the line of each."""
+    line = np.repeat(np.arange(len(works)), np.diff(works.offsets))
+    same = line[1:] == line[:-1]
+    start, end = works.vertices[:-1][same], works.vertices[1:][same]
+    long = (start[:, :2] != end[:, :2]).any(axis=1)
+    return start[long], end[long], line[1:][same][long]
+
+
+def _distinct(works: Works) -> Bools:
+    """(lines) the first of those of one kind that have the same geometry: copies (GEN-09) would make as many
+    pairs as the square of their number, and say nothing."""
+    kept = np.zeros(len(works), bool)
+    first: dict[tuple[str, bytes], int] = {}
+    shapes = shapely.to_wkb(shapely.normalize(shapely.force_2d(works.geometry)))
+    for line, (kind, shape) in enumerate(zip(works.kind, shapes, strict=True)):
+        known = first.setdefault((kind, shape), line)
+        if known != line and works.key(line) < works.key(known):
+            first[kind, shape] = line
+    kept[list(first.values())] = True
+    return kept
+
+
+def _judged(
+    works: Works, limits: _Limits, start: Floats, end: Floats, line: Ints, one: Ints, other: Ints
+) -> Approaches:
+    """The pairs of segments that break a clearance."""
+    a, b = line[one], line[other]
+    (p, q), (r, s) = (start[one], end[one]), (start[other], end[other])
+    u, v = (q - p)[:, :2], (s - r)[:, :2]
+    cross = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    beside = cross < BESIDE * np.sqrt((u**2).sum(axis=1) * (v**2).sum(axis=1))
+    t, w, crossing = _nearest(u, v, (r - p)[:, :2])
+    at_a, at_b = p[:, :2] + t[:, None] * u, r[:, :2] + w[:, None] * v
+    gap = (r - p)[:, :2] + w[:, None] * v - t[:, None] * u
+    distance = np.where(crossing, 0.0, np.sqrt((gap**2).sum(axis=1)))
+    plan = distance - works.half_width[a] - works.half_width[b]
+    za, zb = p[:, 2] + t * (q - p)[:, 2], r[:, 2] + w * (s - r)[:, 2]
+    apart = np.abs(za - zb)
+    # Where heights are unknown, covers below the same ground tell.
+    apart = np.where(np.isnan(apart), np.abs(works.axis_depth[a] - works.axis_depth[b]), apart)
+    vertical = apart - works.half_height[a] - works.half_height[b]
+    plan_limit, vertical_limit = limits.of(a, b, beside)
+    over = (plan <= 0) & (~beside | crossing)
+    low = over & (vertical < vertical_limit)
+    # What does not run beside may pass near, like what crosses, if it is well above or below.
+    passing = ~beside & ((vertical >= vertical_limit) | np.isnan(vertical_limit))
+    close = ~over & (plan < plan_limit) & ~passing
+    bad = low | close
+    return Approaches(
+        a[bad],
+        b[bad],
+        at_a[bad],
+        at_b[bad],
+        plan[bad],
+        vertical[bad],
+        beside[bad],
+        over[bad],
+        plan_limit[bad],
+        vertical_limit[bad],
+    )
+
+
+def _nearest(u: Floats, v: Floats, d: Floats) -> tuple[Floats, Floats, Bools]:
+    """Where segments t u and d + w v (n, 2) are nearest: t, w in 0..1, and which of them cross."""
+    uu, vv = (u**2).sum(axis=1), (v**2).sum(axis=1)
+    cross = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (d[:, 0] * v[:, 1] - d[:, 1] * v[:, 0]) / cross
+        w = (d[:, 0] * u[:, 1] - d[:, 1] * u[:, 0]) / cross
+    crossing = (cross != 0) & (t >= 0) & (t <= 1) & (w >= 0) & (w <= 1)
+    # Otherwise they are nearest at one of the four ends.
+    candidates = []
+    for end in (0.0, 1.0):
+        along = np.clip(((end * u - d) * v).sum(axis=1) / vv, 0, 1)
+        candidates.append((np.full(len(u), end), along))
+    for end in (0.0, 1.0):
+        along = np.clip(((d + end * v) * u).sum(axis=1) / uu, 0, 1)
+        candidates.append((along, np.full(len(u), end)))
+    ts, ws = np.stack([c[0] for c in candidates]), np.stack([c[1] for c in candidates])
+    gaps = d + ws[..., None] * v - ts[..., None] * u
+    best = (gaps**2).sum(axis=2).argmin(axis=0)
+    rows = np.arange(len(u))
+    return np.where(crossing, t, ts[best, rows]), np.where(crossing, w, ws[best, rows]), crossing
+
+
+def _joined(works: Works, near: Approaches) -> Bools:
+    """Which approaches are of lines of one sector of which one ends at the other."""
+    found = np.zeros(len(near), bool)
+    which = np.flatnonzero(works.sector[near.a] == works.sector[near.b])
+    if not len(which):
+        return found
+    pairs, inverse = np.unique(np.stack([near.a[which], near.b[which]], axis=1), axis=0, return_inverse=True)
+    joined = np.zeros(len(pairs), bool)
+    for one, other in ((0, 1), (1, 0)):
+        for end in (0, 1):
+            points = shapely.points(works.ends[pairs[:, one], end])
+            joined |= shapely.dwithin(points, works.geometry[pairs[:, other]], JOINED)
+    found[which] = joined[inverse.ravel()]
+    return found

@@ -84,8 +84,12 @@ class Application:
 
     @property
     def key(self) -> str:
-        """Names the application in logs and jobs: ``NET-01:water``, ``CAD-01:cadastre_parcel``."""
-        return f"{self.rule.id}:{self.network or '+'.join(self.layers)}"
+        """Names the application: ``NET-01:water``, ``CAD-01:cadastre_parcel``, ``XLY-02:power_support|base_road``.
+
+        Unlike the rule's id it is unique in a catalogue; stored findings know by it who may end them.
+        """
+        against = f"|{'+'.join(self.against)}" if self.against else ""
+        return f"{self.rule.id}:{self.network or '+'.join(self.layers)}{against}"
 
     def number(self, name: str) -> float:
         """A numeric parameter. KeyError and TypeError mean a mistake in the rule, not in data."""
@@ -193,7 +197,13 @@ class Outcome:
     #: The area in words and in the storage CRS; None: everywhere.
     area: Any | None = None
     area_name: str = ""
+    #: Open findings of severity E, when they were counted already.
+    open_errors: int | None = None
+    #: Processor and waiting time of each application (key -> s), over all workers.
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def errors(self) -> int:
         """Findings of severity E that are open."""
+        if self.open_errors is not None:
+            return self.open_errors
         return sum(1 for one in self.findings() if one.finding.severity == "E" and one.state == "open")

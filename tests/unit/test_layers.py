@@ -26,7 +26,7 @@ water_pipe water_valve water_hydrant water_meter water_facility water_dma
 drainage_conduit drainage_manhole drainage_inlet drainage_outfall drainage_channel drainage_basin
 drainage_facility drainage_catchment flood_spot
 underground_tunnel underground_trench underground_duct underground_structure
-finding
+finding finding_restricted
 """)
 
 NETWORK = str.split("""
@@ -36,7 +36,7 @@ remark
 """)
 
 #: What a public city map must not show; adding to it or taking from it is a decision.
-RESTRICTED = {"power_meter", "water_meter"}
+RESTRICTED = {"power_meter", "water_meter", "finding_restricted"}
 CONFIDENTIAL = {
     ("cadastre_parcel", "holder_ref"),
     ("cadastre_parcel", "certificate_no"),
@@ -75,7 +75,7 @@ def test_every_layer_of_the_interface_is_defined(shipped: Catalogue) -> None:
 
 def test_layer_ids_begin_with_their_sector(shipped: Catalogue) -> None:
     for layer in shipped.layers.values():
-        if layer.id not in ("flood_spot", "finding"):
+        if layer.id not in ("flood_spot", "finding", "finding_restricted"):
             assert layer.id.startswith(layer.sector.id + "_")
 
 

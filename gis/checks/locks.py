@@ -1,0 +1,55 @@
+"""Advisory locks (of transactions) that keep runs and edits from overwriting each other's findings.
+
+An edit holds the findings together with other edits, and alone the cells of ground that it judges: of two
+edits beside each other the second waits, and sees what the first has done. A run holds the findings alone
+for the moment in which it writes; edits do not wait for it, they leave their window to it
+(bandoso.check_due).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from gis.checks.source import Box
+
+#: "fnd" and "cel" in ASCII.
+_FINDINGS, _CELLS = 0x666E64, 0x63656C
+#: Side of a cell (m), and the most cells that an edit locks one by one.
+_CELL, _MOST_CELLS = 200.0, 400
+
+
+def hold_alone(connection: psycopg.Connection[Any]) -> None:
+    """Wait for the edits that are under way, and keep others out until this transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_FINDINGS])
+
+
+def try_hold_together(connection: psycopg.Connection[Any]) -> bool:
+    """Hold the findings with other edits; False while a run writes."""
+    row = connection.execute("SELECT pg_try_advisory_xact_lock_shared(%s, 0)", [_FINDINGS]).fetchone()
+    return bool(row and row[0])
+
+
+def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box]) -> None:
+    """Wait for edits that judge the same ground. Always in one order, so that no two wait for each other."""
+    cells: set[int] = set()
+    for box in boxes:
+        minx, miny, maxx, maxy = (int(v // _CELL) for v in box)
+        if (maxx - minx + 1) * (maxy - miny + 1) > _MOST_CELLS:
+            cells = set()
+            break
+        cells |= {
+            (x * 73_856_093 ^ y * 19_349_663) & 0x3FFFFFFF
+            for x in range(minx, maxx + 1)
+            for y in range(miny, maxy + 1)
+        }
+    # 0 is all the ground: the others hold it together, a very large edit alone.
+    shared = "_shared" if cells and len(cells) <= _MOST_CELLS else ""
+    connection.execute(f"SELECT pg_advisory_xact_lock{shared}(%s, 0)".encode(), [_CELLS])
+    if shared:
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(%s, c) FROM (SELECT unnest(%s::integer[]) AS c ORDER BY 1) AS s",
+            [_CELLS, sorted(cell + 1 for cell in cells)],
+        )

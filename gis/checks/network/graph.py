@@ -34,8 +34,8 @@ from gis.city import City
 from layers.model import NetworkDef
 from layers.registry import Catalogue
 
-#: How far around a window the network's layers are read, in units of the storage CRS (m), at least.
-REACH = 1.0
+#: How far around a window the network's layers are read, in units of the storage CRS (metres or feet).
+REACH = 4.0
 #: How far a chain of coinciding members may extend.
 CHAIN = 0.1
 #: Neighbours within the cluster distance, per place, above which places are thinned out first.
@@ -115,6 +115,16 @@ class Graph:
         """Point features at a node."""
         first, order = self._points
         return order[first[node] : first[node + 1]]
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """Spatial index of the lines."""
+        return shapely.STRtree(self.lines.geometry)
+
+    @cached_property
+    def node_tree(self) -> cKDTree:
+        """Spatial index of the nodes."""
+        return cKDTree(self.xy, balanced_tree=False, compact_nodes=False)
 
     @cached_property
     def ends_in_order(self) -> tuple[Ints, Ints]:

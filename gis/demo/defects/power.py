@@ -21,10 +21,10 @@ def undershoot(site: Site) -> None:
 
 def no_source(site: Site) -> None:
     code = site.code
-    end = site.out.find(LINE, f"DD-{code}-Y410").shape[-1]
+    gone = site.out.find(LINE, f"DD-{code}-Y410").shape
     site.remove(LINE, f"DD-{code}-Y410")
     ids = [f"DD-{code}-X410", f"TU-{code}-410"]
-    site.record("NET-09", LINE, ids, [end], "no way to a substation: the line that fed it is missing")
+    site.record("NET-09", LINE, ids, gone, "no way to a substation: the line that fed it is missing")
 
 
 def loop(site: Site) -> None:

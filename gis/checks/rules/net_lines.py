@@ -1,0 +1,274 @@
+"""NET-05, NET-06, NET-07, NET-15: lines of a network taken by themselves or in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import shapely
+
+from gis.checks.features import Floats
+from gis.checks.findings import finding
+from gis.checks.model import Application, Finding, Mend, Parameter, Rule
+from gis.checks.network.graph import Graph, graph_needs, graph_of, unit_m
+from gis.checks.network.loose import SNAP, snap_m
+from gis.checks.network.members import Members
+from gis.checks.registry import local
+from gis.checks.window import Window
+from layers.model import Text
+
+#: Pairs of lines whose boxes meet that are looked at together, so that memory stays bounded.
+_PORTION = 200_000
+
+NET_05 = Rule(
+    id="NET-05",
+    title=Text(vi="Giao nhau không có nút", en="Crossing without a junction"),
+    explanation=Text(
+        vi="Hai tuyến của cùng một mạng cắt nhau ở chỗ không có nút, mà độ cao không chứng tỏ tuyến này đi "
+        "trên tuyến kia: chúng phải nối với nhau (thiếu nút) hoặc thiếu độ cao đúng. Tách cả hai tuyến và "
+        "thêm nút, hoặc nhập độ cao đo được.",
+        en="Two lines of one network cross where there is no node, and their heights do not show that one "
+        "passes above the other: either they are joined and the node is missing, or the heights are. Split "
+        "both and add the node, or enter the measured heights.",
+    ),
+    message=Text(
+        vi="Hai tuyến cắt nhau mà không có nút, {what}",
+        en="Two lines cross without a junction, {what}",
+    ),
+    severity="W",
+    scope="local",
+    source="Practice; shared/domain/check-rules.md",
+    unit="m",
+    parameters=(
+        Parameter(
+            "height_m",
+            Text(vi="Chênh cao đủ để coi là vượt nhau", en="Difference of height that lets them pass"),
+            0.1,
+            "m",
+            minimum=0.001,
+            maximum=10,
+        ),
+        *SNAP,
+    ),
+    dimensions=(0, 1),
+    sees_unsound=True,
+)
+NET_06 = Rule(
+    id="NET-06",
+    title=Text(vi="Đoạn quá ngắn", en="Zero or short line"),
+    explanation=Text(
+        vi="Một đoạn có chiều dài bằng không hoặc ngắn hơn mức có nghĩa trên bản đồ, thường là mảnh vụn "
+        "còn lại khi tách hoặc bắt điểm sai. Chiều dài tính cả độ cao, nên ống đứng không bị báo. Xóa đoạn "
+        "và nối các đoạn bên cạnh lại, hoặc vẽ đúng chiều dài.",
+        en="A line has no length, or less than means anything on the map: mostly a leftover of splitting "
+        "or of wrong snapping. Heights count, so a riser is not reported. Delete it and join its "
+        "neighbours, or draw it in its true length.",
+    ),
+    message=Text(
+        vi="Đoạn chỉ dài {value} (ít nhất {limit})", en="The line is only {value} long (at least {limit})"
+    ),
+    severity="E",
+    scope="local",
+    source="Practice: Giswater; shared/domain/check-rules.md",
+    unit="m",
+    parameters=(
+        Parameter(
+            "length_m", Text(vi="Chiều dài nhỏ nhất", en="Least length"), 0.2, "m", minimum=0, maximum=10
+        ),
+    ),
+    dimensions=(0, 1),
+    sees_unsound=True,
+)
+NET_07 = Rule(
+    id="NET-07",
+    title=Text(vi="Nút đầu trùng nút cuối", en="Start node is the end node"),
+    explanation=Text(
+        vi="Một đoạn bắt đầu và kết thúc ở cùng một nút, nên không dẫn đi đâu cả. Thường một đầu bị bắt "
+        "vào sai nút: nối đầu đó vào nút của nó, hoặc xóa đoạn.",
+        en="A line starts and ends at the same node, so it leads nowhere. Mostly one end was snapped to "
+        "the wrong node: move that end to its own node, or delete the line.",
+    ),
+    message=Text(
+        vi="Đoạn dài {value} bắt đầu và kết thúc ở cùng một nút",
+        en="A line of {value} starts and ends at the same node",
+    ),
+    severity="W",
+    scope="local",
+    source="Practice: Giswater; shared/domain/check-rules.md",
+    unit="m",
+    parameters=(NET_06.parameters[0],),
+    dimensions=(0, 1),
+    sees_unsound=True,
+)
+NET_15 = Rule(
+    id="NET-15",
+    title=Text(vi="Vượt quá sức chứa", en="Duct over-occupied"),
+    explanation=Text(
+        vi="Số đang sử dụng (ống, sợi, chỗ) lớn hơn số hiện có: một trong hai con số sai, hoặc tuyến đã "
+        "quá tải.",
+        en="More is in use (ducts, fibres, places) than there is: one of the numbers is wrong, or it is "
+        "overfull.",
+    ),
+    message=Text(vi="Đang dùng {value} trong số {limit}", en="{value} of {limit} are in use"),
+    severity="W",
+    scope="local",
+    source="Practice; shared/domain/check-rules.md",
+    dimensions=(0, 1),
+    sees_unsound=True,
+)
+
+
+def lengths(graph: Graph) -> tuple[Floats, Floats]:
+    """(lines) plane length, and length with heights where they are known, in units of the coordinates.
+
+    Heights are metres like all of ours; in a plane of feet they are taken as feet, which only makes a riser
+    shorter than it is.
+    """
+    steps = np.diff(graph.vertices, axis=0)
+    plane = np.hypot(steps[:, 0], steps[:, 1])
+    up = np.where(np.isnan(steps[:, 2]), 0.0, steps[:, 2])
+    owner = np.repeat(np.arange(len(graph.lines)), np.diff(graph.offsets))
+    same = owner[1:] == owner[:-1]
+    count = len(graph.lines)
+    return (
+        np.bincount(owner[1:][same], weights=plane[same], minlength=count),
+        np.bincount(owner[1:][same], weights=np.hypot(plane, up)[same], minlength=count),
+    )
+
+
+@local(NET_06, needs=graph_needs)
+def net_06(window: Window, app: Application) -> Iterator[Finding]:
+    graph, unit = graph_of(window, app), unit_m(window.setting.city)
+    limit = app.number("length_m")
+    _, length = window.memo(("lengths", app.network), lambda: lengths(graph))
+    corners = shapely.bounds(graph.lines.geometry)[:, :2]
+    for line in np.flatnonzero((length * unit < limit) & window.owns(corners)).tolist():
+        features, index = graph.lines.about(line)
+        mends = []
+        if length[line] * unit <= graph.network.cluster_m:
+            gone = Mend(features.layer.id, int(features.fid[index]), str(features.asset_id[index]), None, 0.0)
+            mends.append(gone)
+        yield finding(
+            app,
+            [(features, index)],
+            shapely.Point(graph.xy[graph.start[line]]),
+            corners[line],
+            value=length[line] * unit,
+            limit=limit,
+            mends=mends,
+        )
+
+
+@local(NET_07, needs=graph_needs)
+def net_07(window: Window, app: Application) -> Iterator[Finding]:
+    graph, unit = graph_of(window, app), unit_m(window.setting.city)
+    plane, length = window.memo(("lengths", app.network), lambda: lengths(graph))
+    same = (graph.start == graph.end) & (length * unit >= app.number("length_m"))
+    # A riser has its two ends at one place of the plane.
+    same &= plane > graph.network.cluster_m / unit
+    for line in np.flatnonzero(same & window.owns(graph.xy[graph.start])).tolist():
+        x, y = graph.xy[graph.start[line]]
+        yield finding(app, [graph.lines.about(line)], shapely.Point(x, y), (x, y), value=length[line] * unit)
+
+
+@local(NET_05, needs=graph_needs)
+def net_05(window: Window, app: Application) -> Iterator[Finding]:
+    graph, unit = graph_of(window, app), unit_m(window.setting.city)
+    snap = snap_m(graph, app) / unit
+    limit = app.number("height_m")
+    for line, other in _crossing(graph):
+        one, two = graph.lines.geometry[line], graph.lines.geometry[other]
+        for x, y in shapely.get_coordinates(shapely.intersection(one, two)).tolist():
+            if not window.owns_point(x, y) or _at_node(graph, x, y, max(snap[line], snap[other])):
+                continue
+            point = shapely.Point(x, y)
+            apart = abs(_height(one, point) - _height(two, point))
+            if apart >= limit:
+                continue
+            known = not np.isnan(apart)
+            cm = f"{apart * 100:.0f} cm"
+            yield finding(
+                app,
+                [graph.lines.about(line), graph.lines.about(other)],
+                point,
+                (x, y),
+                value=apart if known else None,
+                limit=limit,
+                words={
+                    "what": {
+                        "vi": f"chênh cao chỉ {cm}" if known else "không rõ độ cao",
+                        "en": f"their heights differ by {cm} only"
+                        if known
+                        else "their heights are not known",
+                    }
+                },
+            )
+
+
+def _crossing(graph: Graph) -> Iterator[tuple[int, int]]:
+    """Pairs of lines that cross properly, each in the order of asset ids."""
+    lines = graph.lines.geometry
+    straight = np.diff(graph.offsets) == 2
+    for start in range(0, len(lines), _PORTION // 4):
+        some = np.arange(start, min(start + _PORTION // 4, len(lines)))
+        which, other = graph.tree.query(lines[some])
+        line = some[which]
+        keep = line < other
+        line, other = line[keep], other[keep]
+        # Two straight lines that share a node cannot cross beside it.
+        shared = np.zeros(len(line), bool)
+        for mine in (graph.start, graph.end):
+            for theirs in (graph.start, graph.end):
+                shared |= mine[line] == theirs[other]
+        keep = ~(shared & straight[line] & straight[other])
+        line, other = line[keep], other[keep]
+        hit = shapely.crosses(lines[line], lines[other])
+        for a, b in zip(line[hit].tolist(), other[hit].tolist(), strict=True):
+            first, second = graph.lines.in_order((a, b))
+            yield first, second
+
+
+def _at_node(graph: Graph, x: float, y: float, near: float) -> bool:
+    """Whether a node is there: what is wrong with it is said by NET-01, NET-03 or NET-08."""
+    away, _ = graph.node_tree.query((x, y), distance_upper_bound=near * (1 + 1e-9))
+    return bool(away <= near)
+
+
+def _height(line: shapely.Geometry, point: shapely.Point) -> float:
+    """Height of a line at a point on it; NaN where it is not known."""
+    foot = shapely.line_interpolate_point(line, shapely.line_locate_point(line, point))
+    return float(shapely.get_coordinates(foot, include_z=True)[0, 2])
+
+
+@local(NET_15, needs=graph_needs)
+def net_15(window: Window, app: Application) -> Iterator[Finding]:
+    graph = graph_of(window, app)
+    for members in (graph.lines, graph.points):
+        if not len(members):
+            continue
+        corners = shapely.bounds(members.geometry)[:, :2]
+        for used, most in graph.network.fills.items():
+            have, limit = members.column(used), members.column(most)
+            if have.dtype == object or limit.dtype == object:
+                continue  # no layer of these members has the fields
+            for member in np.flatnonzero((have > limit) & window.owns(corners)).tolist():
+                yield finding(
+                    app,
+                    [members.about(member)],
+                    _middle(members, member),
+                    corners[member],
+                    value=have[member],
+                    limit=limit[member],
+                    restricted=_confidential(members, member, (used, most)),
+                )
+
+
+def _middle(members: Members, member: int) -> shapely.Geometry:
+    shape = members.geometry[member]
+    return shape if shape.geom_type == "Point" else shapely.force_2d(shape)
+
+
+def _confidential(members: Members, member: int, names: tuple[str, ...]) -> bool:
+    features, _ = members.about(member)
+    fields = [features.layer.field(name) for name in names]
+    return any(field is not None and field.access != "public" for field in fields)

@@ -127,7 +127,7 @@ class DatabaseSource:
     def many(self, layer: str, box: Box, limit: int) -> int:
         """Number of features in about ``box``, counted up to ``limit``."""
         where, values = self._meets(box)
-        query = SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS some").format(
+        query = SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS looked").format(
             names.table(self._catalogue.layers[layer]), where, Literal(limit)
         )
         return int(self._rows(query, values)[0][0])

@@ -322,13 +322,11 @@ class WorkDef(Selector):
     depth: Identifier | None = None
     #: Others may lie within it (trench, tunnel).
     container: bool = False
-    #: Says by its fields that it lies within a container.
-    contained: dict[Identifier, Values] = {}
 
     def fields(self) -> tuple[str, ...]:
         """All fields that it names."""
         sizes = (self.diameter, self.width, self.height, self.start_level, self.end_level, self.depth)
-        return (*self.where, *self.unless, *self.contained, *(name for name in sizes if name))
+        return (*self.where, *self.unless, *(name for name in sizes if name))
 
     @model_validator(mode="after")
     def _sized_in_units(self) -> WorkDef:

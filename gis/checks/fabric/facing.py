@@ -1,0 +1,206 @@
+"""Free edges that face each other over a small distance, and vertices that nearly meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from scipy.spatial import cKDTree
+
+from gis.checks.fabric.edges import Edges, distinct
+from gis.checks.features import Bools, Floats, Ints
+
+#: Edges face each other when their directions differ by more than 120 degrees: every narrow region between
+#: polygons has such a pair (of a triangle's angles one is at most 60 degrees), a bend in a street has not.
+_FACING = -0.5
+#: A place with more vertices than that within _CROWD_M is not asked which of them are nearly equal.
+CROWD, _CROWD_M = 100, 0.05
+
+
+@dataclass(frozen=True)
+class Facing:
+    """``k`` pairs of free edges of which each sees the other from outside its polygon.
+
+    ``e``, ``f`` (k) indices of edges; ``origin`` (k, 2) whole metres near by; ``on_e``, ``on_f`` (k, 2, 2)
+    the stretches that lie opposite each other, in the direction of each edge, less the origin; ``away``
+    (k, 4) how far (m) the ends of on_f lie outside e, and those of on_e outside f (negative: inside).
+    """
+
+    e: Ints
+    f: Ints
+    origin: Floats
+    on_e: Floats
+    on_f: Floats
+    away: Floats
+
+    def take(self, which: Bools) -> Facing:
+        return Facing(
+            self.e[which], self.f[which], self.origin[which], self.on_e[which], self.on_f[which],
+            self.away[which],
+        )  # fmt: skip
+
+
+def facing(fabric: Edges, within_m: Floats) -> Facing:
+    """Pairs that come within ``within_m`` (n, for each polygon; the greater of two counts) of each other."""
+    at = fabric.free_index
+    if not at.size:
+        none, empty = np.empty(0, np.int64), np.empty((0, 2))
+        return Facing(none, none, empty, np.empty((0, 2, 2)), np.empty((0, 2, 2)), np.empty((0, 4)))
+    by = within_m[fabric.owner[at], None]
+    low = np.minimum(fabric.a[at], fabric.b[at]) - by
+    high = np.maximum(fabric.a[at], fabric.b[at]) + by
+    boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    one, other = fabric.free_tree.query(boxes)
+    e, f = at[np.minimum(one, other)], at[np.maximum(one, other)]
+    u, v = fabric.b[e] - fabric.a[e], fabric.b[f] - fabric.a[f]
+    opposed = _dot(u, v) <= _FACING * np.hypot(*u.T) * np.hypot(*v.T)
+    # Within one ring that is a shell, an inlet: the parcel's own shape and no gap between parcels.
+    opposed &= (fabric.ring[e] != fabric.ring[f]) | fabric.hole[e]
+    key = distinct(e[opposed] * len(fabric.a) + f[opposed])
+    e, f = key // len(fabric.a), key % len(fabric.a)
+    return _opposite(fabric, e, f, within_m)
+
+
+def _opposite(fabric: Edges, e: Ints, f: Ints, within_m: Floats) -> Facing:
+    origin = np.floor(fabric.a[e])
+    a1, b1, a2, b2 = (p - origin for p in (fabric.a[e], fabric.b[e], fabric.a[f], fabric.b[f]))
+    u, length_e = _unit(b1 - a1)
+    v, length_f = _unit(b2 - a2)
+    on_e, some_e = _stretch(a1, u, length_e, a2, b2)
+    on_f, some_f = _stretch(a2, v, length_f, a1, b1)
+    # The outside is on the right: of direction (x, y) the normal to the right is (y, -x).
+    right_e, right_f = np.column_stack([u[:, 1], -u[:, 0]]), np.column_stack([v[:, 1], -v[:, 0]])
+    away = np.column_stack(
+        [_dot(right_e, on_f[:, k] - a1) for k in (0, 1)] + [_dot(right_f, on_e[:, k] - a2) for k in (0, 1)]
+    )
+    limit = np.maximum(within_m[fabric.owner[e]], within_m[fabric.owner[f]])
+    near = some_e & some_f & (away.min(axis=1) <= limit) & (away.max(axis=1) >= -limit)
+    return Facing(e, f, origin, on_e, on_f, away).take(near)
+
+
+def _stretch(a: Floats, u: Floats, length: Floats, p: Floats, q: Floats) -> tuple[Floats, Bools]:
+    """The part of the edge from ``a`` along ``u`` onto which the edge p q projects; whether there is any."""
+    t, s = _dot(u, p - a), _dot(u, q - a)
+    low, high = np.maximum(np.minimum(t, s), 0.0), np.minimum(np.maximum(t, s), length)
+    ends = np.stack([a + u * low[:, None], a + u * high[:, None]], axis=1)
+    return ends, high > low
+
+
+@dataclass(frozen=True)
+class Touching:
+    """``k`` T-vertices: vertex number, the edge it lies on, how far off it (m), its place (k, 2)."""
+
+    vertex: Ints
+    edge: Ints
+    distance: Floats
+    xy: Floats
+
+
+def t_vertices(fabric: Edges, pairs: Facing, within_m: float) -> Touching:
+    """Vertices of polygons that share a stretch of a neighbour's edge, where the neighbour has no vertex.
+
+    Vertex and stretch lie within ``within_m`` of the edge. A corner that only touches an edge is none.
+    """
+    pairs = pairs.take(
+        (np.abs(pairs.away).max(axis=1) <= within_m)
+        & (fabric.owner[pairs.e] != fabric.owner[pairs.f])
+        & (np.hypot(*(pairs.on_e[:, 1] - pairs.on_e[:, 0]).T) > within_m)
+    )
+    found: list[tuple[Ints, Ints, Floats, Floats]] = []
+    if not len(pairs.e):  # and so the table of has_vertex need not be built
+        none = np.empty(0, np.int64)
+        return Touching(none, none, np.empty(0), np.empty((0, 2)))
+    for edge, other in ((pairs.e, pairs.f), (pairs.f, pairs.e)):
+        u, length = _unit(fabric.b[edge] - fabric.a[edge])
+        for number, xy in ((fabric.ia, fabric.a), (fabric.ib, fabric.b)):
+            off = xy[other] - fabric.a[edge]
+            t, away = _dot(u, off), np.abs(u[:, 0] * off[:, 1] - u[:, 1] * off[:, 0])
+            on = (t > within_m) & (t < length - within_m) & (away <= within_m)
+            on &= ~fabric.has_vertex(fabric.owner[edge], number[other])
+            found.append((number[other][on], edge[on], away[on], xy[other][on]))
+    vertex, edge, distance, place = (np.concatenate(part) for part in zip(*found, strict=True))
+    _, first = np.unique(vertex * len(fabric.a) + edge, return_index=True)
+    return Touching(vertex[first], edge[first], distance[first], place[first])
+
+
+@dataclass(frozen=True)
+class Close:
+    """``k`` pairs of vertices of different polygons that are nearly equal: numbers, places, distance (m)."""
+
+    u: Ints
+    v: Ints
+    u_xy: Floats
+    v_xy: Floats
+    distance: Floats
+
+
+_NONE = Close(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 2)), np.empty((0, 2)), np.empty(0))
+
+
+def close_vertices(fabric: Edges, within_m: Floats) -> Close:
+    """Vertices on free edges up to ``within_m`` apart (n, by polygon; a vertex has its greatest), not
+    at the same place, that no polygon has both of and no edge joins.
+    """
+    at = fabric.free_index
+    ends, places = (
+        np.concatenate([fabric.ia[at], fabric.ib[at]]),
+        np.concatenate([fabric.a[at], fabric.b[at]]),
+    )
+    order = np.argsort(ends)
+    first = order[np.diff(ends[order], prepend=-1) > 0]
+    number, xy = ends[first], places[first]
+    vertex, owner = fabric.corners
+    limit = np.zeros(len(number))
+    np.maximum.at(limit, np.searchsorted(number, vertex), within_m[owner])
+    if len(number) < 2 or limit.max() <= 0:
+        return _NONE
+    local = xy - np.floor(xy.min(axis=0))
+    # Most corners have no other one near: look for the nearest before counting.
+    most = max(float(limit.max()), _CROWD_M) * 1.001
+    some = np.isfinite(cKDTree(local).query(local, k=2, distance_upper_bound=most)[0][:, 1])
+    number, xy, local, limit = number[some], xy[some], local[some], limit[some]
+    if not len(number):
+        return _NONE
+    crowded = cKDTree(local).query_ball_point(local, _CROWD_M, return_length=True) > CROWD
+    number, xy, local, limit = number[~crowded], xy[~crowded], local[~crowded], limit[~crowded]
+    if not len(number):
+        return _NONE
+    # A little more than asked: the tree squares and adds in another order than np.hypot.
+    pairs = cKDTree(local).query_pairs(limit.max(initial=0) * 1.001, output_type="ndarray")
+    one, other = pairs[:, 0], pairs[:, 1]
+    distance = np.hypot(*(xy[one] - xy[other]).T)
+    near = (distance <= np.maximum(limit[one], limit[other])) & (distance > 0)
+    one, other, distance = one[near], other[near], distance[near]
+    apart = ~fabric.joined(number[one], number[other]) & ~_shared_holder(fabric, number[one], number[other])
+    one, other, distance = one[apart], other[apart], distance[apart]
+    return Close(number[one], number[other], xy[one], xy[other], distance)
+
+
+def holders(fabric: Edges, vertex: int) -> Ints:
+    """Polygons with a free edge at the vertex, in order."""
+    vertices, owner = fabric.corners
+    low, high = np.searchsorted(vertices, [vertex, vertex + 1])
+    return owner[low:high]
+
+
+def _shared_holder(fabric: Edges, u: Ints, v: Ints) -> Bools:
+    """Whether a polygon has both vertices."""
+    return np.fromiter(
+        (
+            bool(fabric.has_vertex(mine := holders(fabric, int(one)), np.full(len(mine), other)).any())
+            for one, other in zip(u, v, strict=True)
+        ),
+        bool,
+        len(u),
+    )
+
+
+def _dot(u: Floats, v: Floats) -> Floats:
+    found: Floats = u[:, 0] * v[:, 0] + u[:, 1] * v[:, 1]
+    return found
+
+
+def _unit(v: Floats) -> tuple[Floats, Floats]:
+    length = np.hypot(v[:, 0], v[:, 1])
+    return v / length[:, None], length

@@ -1,0 +1,205 @@
+"""Narrow places between polygons that no polygon covers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from gis.checks.fabric.edges import Edges
+from gis.checks.fabric.facing import Facing
+from gis.checks.fabric.overlaps import moved
+from gis.checks.features import Floats, Ints, Objects
+from gis.checks.source import Box
+
+#: Pieces of a gap that come so near (m) are one gap; overlay leaves errors of 1e-12 m.
+_TOUCH = 1e-6
+_LEAST_SIDE = 1e-3
+#: Times the distance of the edges.
+_TAIL = 1.5
+#: Larger polygons are cut to a piece's box before an overlay.
+_LARGE = 500
+
+
+@dataclass(frozen=True)
+class Gap:
+    """``where``: the uncovered place; ``width`` (m) at its widest; ``around``: polygons at it, in order.
+
+    ``whole``: it was not cut (see gaps()).
+    """
+
+    where: shapely.Geometry
+    width: float
+    around: tuple[int, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Uncovered pieces (k) between two edges each: their place and width (m)."""
+
+    where: Objects
+    width: Floats
+
+
+def gaps(
+    fabric: Edges, pairs: Facing, least_m: float, within_m: Floats, longest_m: float, seen: Box
+) -> list[Gap]:
+    """Gaps wider than ``least_m`` and up to ``within_m`` (n, by polygon; the greater of two).
+
+    A gap is what lies between facing free edges and is covered by no polygon; pieces that touch are one
+    gap. What widens beyond the limit between two edges is a street and no gap. ``seen``: where all polygons
+    are known. So that a gap does not depend on how much of it is seen, one that is longer or higher than
+    ``longest_m`` is cut along lines at multiples of ``longest_m``, and each part is a gap.
+    """
+    pieces = _uncovered(fabric, _narrow(fabric, pairs, least_m, within_m), least_m, seen)
+    if not len(pieces.where):
+        return []
+    one, other = shapely.STRtree(pieces.where).query(pieces.where, predicate="dwithin", distance=_TOUCH)
+    joined = coo_matrix((np.ones(len(one), bool), (one, other)), (len(pieces.where),) * 2)
+    _, label = connected_components(joined, directed=False)
+    found = []
+    for which in _groups(label):
+        box = shapely.total_bounds(pieces.where[which])
+        if max(box[2] - box[0], box[3] - box[1]) <= longest_m:
+            where = shapely.union_all(pieces.where[which])
+            found.append(Gap(where, float(pieces.width[which].max()), _around(fabric, where), True))
+        else:
+            found += _cut(fabric, pieces, which, longest_m)
+    return found
+
+
+def _narrow(fabric: Edges, pairs: Facing, least_m: float, within_m: Floats) -> Facing:
+    widest = pairs.away.max(axis=1) if len(pairs.e) else np.empty(0)
+    limit = np.maximum(within_m[fabric.owner[pairs.e]], within_m[fabric.owner[pairs.f]])
+    return pairs.take((widest > least_m) & (widest <= limit))
+
+
+def _uncovered(fabric: Edges, pairs: Facing, least_m: float, seen: Box) -> _Pieces:
+    """What polygons leave of the quadrilaterals between the edges, as far as it touches both edges."""
+    opposite = np.concatenate(
+        [_to_corners(fabric, pairs.e, pairs.on_e, pairs), _to_corners(fabric, pairs.f, pairs.on_f, pairs)],
+        axis=1,
+    )
+    quads = shapely.convex_hull(shapely.multipoints(opposite))
+    real = shapely.area(quads) > least_m * least_m
+    quads, pairs = quads[real], pairs.take(real)
+    quads = _within(quads, pairs.origin, seen)
+    real = ~shapely.is_empty(quads)
+    quads, pairs = quads[real], pairs.take(real)
+    if not len(quads):
+        return _Pieces(np.empty(0, object), np.empty(0))
+    left = _less(fabric, quads, pairs.origin)
+    parts, pair = shapely.get_parts(left, return_index=True)
+    at_e = shapely.distance(parts, shapely.linestrings(pairs.on_e[pair])) <= _TOUCH
+    at_f = shapely.distance(parts, shapely.linestrings(pairs.on_f[pair])) <= _TOUCH
+    width = _across(parts, pairs, pair)
+    real = at_e & at_f & (shapely.area(parts) > least_m * least_m) & (width > least_m)
+    parts, pair, width = parts[real], pair[real], width[real]
+    return _Pieces(moved(parts, pairs.origin[pair]), width)
+
+
+def _to_corners(fabric: Edges, edge: Ints, stretch: Floats, pairs: Facing) -> Floats:
+    """The stretches, drawn out to the ends of their edges where these are as near as the edges are apart.
+
+    Perpendiculars do not reach into the corner where two edges and a third one meet.
+    """
+    drawn = stretch.copy()
+    for k, corner in ((0, fabric.a), (1, fabric.b)):
+        end = corner[edge] - pairs.origin
+        near = np.hypot(*(end - stretch[:, k]).T) <= _TAIL * pairs.away.max(axis=1)
+        drawn[near, k] = end[near]
+    return drawn
+
+
+def _within(quads: Objects, origin: Floats, seen: Box) -> Objects:
+    """The quadrilaterals as far as they lie where all is known."""
+    boxes = shapely.bounds(quads) + np.tile(origin, 2)
+    out = (boxes[:, :2] < np.array(seen[:2])).any(axis=1) | (boxes[:, 2:] > np.array(seen[2:])).any(axis=1)
+    cut = quads.copy()
+    for index in np.flatnonzero(out):
+        low, high = np.array(seen[:2]) - origin[index], np.array(seen[2:]) - origin[index]
+        known = shapely.box(*np.maximum(low, -1e6), *np.minimum(high, 1e6))
+        cut[index] = shapely.intersection(quads[index], known)
+    return cut
+
+
+def _less(fabric: Edges, quads: Objects, origin: Floats) -> Objects:
+    quad, polygon = fabric.tree.query(moved(quads, origin))
+    order = np.lexsort((polygon, quad))
+    quad, polygon = quad[order], polygon[order]
+    over = moved(fabric.polygons[polygon], -origin[quad])
+    for index in np.flatnonzero(shapely.get_num_coordinates(over) > _LARGE):
+        box = shapely.bounds(quads[quad[index]])
+        cut = shapely.clip_by_rect(over[index], box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1)
+        if shapely.is_valid(cut):
+            over[index] = cut
+    covered = shapely.intersection(quads[quad], over)
+    left = quads.copy()
+    for n, begin, end in _runs(quad):
+        left[n] = shapely.difference(quads[n], shapely.union_all(covered[begin:end]))
+    return left
+
+
+def _across(parts: Objects, pairs: Facing, pair: Ints) -> Floats:
+    """The greatest distance (m) of a corner of each part from the farther of its two edges."""
+    xy, part = shapely.get_coordinates(parts, return_index=True)
+    width = np.zeros(len(parts))
+    for ends in (pairs.on_e, pairs.on_f):
+        start, step = ends[pair][:, 0], ends[pair][:, 1] - ends[pair][:, 0]
+        length = np.hypot(*step.T)
+        off = xy - start[part]
+        away = np.abs(step[part, 0] * off[:, 1] - step[part, 1] * off[:, 0]) / length[part]
+        np.maximum.at(width, part, away)
+    return width
+
+
+def _around(fabric: Edges, where: shapely.Geometry) -> tuple[int, ...]:
+    """Polygons with more than a millimetre of boundary on the gap, in order."""
+    edge = shapely.buffer(where, _TOUCH)
+    near = np.sort(fabric.tree.query(edge))
+    along = shapely.length(shapely.intersection(shapely.boundary(fabric.polygons[near]), edge))
+    return tuple(int(n) for n in near[along > _LEAST_SIDE])
+
+
+def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float) -> list[Gap]:
+    """The parts of a long gap in squares of ``size`` metres."""
+    found = []
+    box = shapely.bounds(pieces.where[which])
+    first, last = np.floor(box[:, :2] / size).astype(np.int64), np.floor(box[:, 2:] / size).astype(np.int64)
+    cells: dict[tuple[int, int], list[int]] = {}
+    for index, low, high in zip(which, first, last, strict=True):
+        for i in range(low[0], high[0] + 1):
+            for j in range(low[1], high[1] + 1):
+                cells.setdefault((i, j), []).append(int(index))
+    for (i, j), members in sorted(cells.items()):
+        square = shapely.box(i * size, j * size, (i + 1) * size, (j + 1) * size)
+        part = shapely.intersection(pieces.where[members], square)
+        there = shapely.area(part) > 0
+        if not there.any():
+            continue
+        inside = np.array(members)[there]
+        one, other = shapely.STRtree(part[there]).query(part[there], predicate="dwithin", distance=_TOUCH)
+        joined = coo_matrix((np.ones(len(one), bool), (one, other)), (len(inside),) * 2)
+        _, label = connected_components(joined, directed=False)
+        for group in _groups(label):
+            where = shapely.union_all(part[there][group])
+            width = float(pieces.width[inside[group]].max())
+            found.append(Gap(where, width, _around(fabric, where), False))
+    return found
+
+
+def _groups(label: Ints) -> list[Ints]:
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+
+
+def _runs(ordered: Ints) -> list[tuple[int, int, int]]:
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return [
+        (int(ordered[begin]), int(begin), int(end))
+        for begin, end in zip(begins, [*begins[1:], len(ordered)], strict=True)
+    ]

@@ -19,6 +19,7 @@ class LazyGroup(click.Group):
         "demo": ("gis.demo.cli", "demo", "Fill the layers with a synthetic city."),
         "layers": ("gis.cli_layers", "layers", "List the layers, or apply changed layer files."),
         "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
+        "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 
@@ -52,6 +53,7 @@ def main() -> None:
     bandoso serve                               start everything on http://127.0.0.1:8080
     bandoso load pipes.gpkg --layer water_pipe  take in a delivery
     bandoso layers                              what is there
+    bandoso check --report findings.html        what is wrong with the data
     bandoso doctor                              is this installation sound?
     """
 

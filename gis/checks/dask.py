@@ -25,18 +25,20 @@ class DaskCrew:
 
     def __init__(self, setup: Setup, address: str) -> None:
         try:
-            import distributed
+            import distributed as library
         except ImportError:
             raise UsageError(
                 "--scheduler needs the package distributed", hint="pip install 'bandoso[dask]'"
             ) from None
-        self._distributed: Any = distributed
+        distributed: Any = library
+        self._distributed = distributed
         self._run = uuid.uuid4().hex
         try:
             self._client = distributed.Client(address, timeout=10)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(
-                "the Dask scheduler does not answer", hint=f"is {address} its address? ({type(error).__name__})"
+                "the Dask scheduler does not answer",
+                hint=f"is {address} its address ({type(error).__name__})?",
             ) from None
         # Sent once to each worker, not with each task.
         self._setup = self._client.scatter(packed(setup), broadcast=True, hash=False)

@@ -22,6 +22,7 @@ from gis.checks.dbsource import DatabaseSource
 from gis.checks.encode import Encoder
 from gis.checks.examine import Done, Examiner, Setup, Task
 from gis.checks.findings import needs_of
+from gis.checks.incremental import clear_due
 from gis.checks.locks import hold_alone
 from gis.checks.model import Application, Outcome
 from gis.checks.plan import Planner
@@ -79,7 +80,10 @@ def run_checks(
         run = _Run(connection, view, setting, chosen, shape)
         tasks = run.plan(window)
         run.examine(tasks, _crew(view, setting, chosen, workers, scheduler, len(tasks)), progress, stop)
-        return run.finish(db, area_name, store=store)
+        outcome = run.finish(db, area_name, store=store)
+    if store:
+        clear_due(db, setting)
+    return outcome
 
 
 @dataclass(frozen=True)

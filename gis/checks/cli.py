@@ -122,7 +122,7 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
         )
         if report is not None:
             _write(report, db.owner_dsn, outcome, setting, write_report)
-        told = {"summary": summary(outcome, setting)}
+        told: dict[str, Any] = {"summary": summary(outcome, setting)}
     if report is not None:
         told["report"] = str(report)
     output.emit(told, as_text(outcome, report))

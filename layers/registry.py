@@ -25,6 +25,7 @@ from layers.model import (
     Text,
     WorkDef,
 )
+from layers.networks import network_problems
 from layers.reader import read_yaml
 from layers.validate import problems
 
@@ -216,6 +217,11 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     networks: dict[str, NetworkDef] = {}
     for path, content in read:
         _add(path, "network", networks, content.networks)
+        for name, network in content.networks.items():
+            found = list(network_problems(network, layers))
+            if found:
+                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+                raise CatalogueError(f"{path.name}: networks.{name}.{found[0]}{more}")
     crossing = tuple(cross for _, content in read for cross in content.cross_checks)
     works = tuple(work for _, content in read for work in content.works)
     for cross in crossing:

@@ -29,8 +29,9 @@ class Nearby:
     seeds: Ints
 
 
-def nearby(whole: Whole, app: Application) -> Iterator[Nearby]:
-    """Parts of the network around what was changed, each larger than the one before.
+def nearby(whole: Whole, app: Application, *more: str) -> Iterator[Nearby]:
+    """Parts of the network around what was changed, each larger than the one before; ``more``: further
+    fields, read from the layers that have them.
 
     Nothing when the edit does not touch a line that carries. Raises Deferred when a changed feature is gone
     (what it joined cannot be known), and when more than BUDGET lines would have to be read.
@@ -60,7 +61,7 @@ def nearby(whole: Whole, app: Application) -> Iterator[Nearby]:
         graph = build(
             network,
             lambda layer, area=area: whole.source.features(  # type: ignore[misc]
-                layer, area, columns(network, layer, catalogue)
+                layer, area, columns(network, layer, catalogue, *more)
             ),
             network.cluster_m / unit,
         )

@@ -4,9 +4,9 @@ Both read the same file into the same cluster, in turns: bandoso into the checke
 constraints and indexes, ogr2ogr by COPY into a plain table with a primary key and a spatial index. Prints
 seconds, their ratio (at most 1.0 is the goal) and the peak memory of our processes (PostgreSQL not counted).
 
-Ours are the seconds from the command's start until the rows are visible: checked, with primary key, unique
-keys, spatial and attribute indexes. The index of full-text search, which ogr2ogr's table has no like of, is
-built after that by the same command; the time with it is printed too.
+Ours are all seconds of the command; at its end the rows are checked and visible, with primary key, unique
+keys, spatial, attribute and full-text index. ogr2ogr's table has no like of the last one, which takes as
+much processor time as all else in the database, and on one core: what it takes alone is printed too.
 """
 
 from __future__ import annotations
@@ -35,11 +35,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import psycopg  # noqa: E402
+from psycopg.sql import SQL, Identifier  # noqa: E402
 
 from gis.crs.postgis import gdal_user_crs  # noqa: E402
+from gis.db.ddl import layer_indexes  # noqa: E402
 from gis.db.migrate import prepare  # noqa: E402
 from gis.db.server import database  # noqa: E402
+from gis.ingest.indexing import MEMORY  # noqa: E402
 from gis.settings import Settings  # noqa: E402
+from layers.registry import Layer  # noqa: E402
 
 LAYER = "cadastre_parcel"
 BATCH = 50_000
@@ -149,6 +153,17 @@ def timed(command: list[str], env: dict[str, str]) -> tuple[float, float, str]:
     return seconds, peak / 1e6, output
 
 
+def seconds_of_search_index(dsn: str, layer: Layer) -> float:
+    """Build the layer's full-text index again, alone, with the memory that a load gives it."""
+    index = next(i for i in layer_indexes(layer) if i.suffix == ("q", "idx"))
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(SQL("DROP INDEX layer.{}").format(Identifier(index.name_on(layer.id))))
+        connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [MEMORY])
+        started = time.monotonic()
+        connection.execute(index.statement(layer.id))
+        return time.monotonic() - started
+
+
 def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
     """Both loaders in turns; the median of each."""
     if shutil.which("ogr2ogr") is None:
@@ -160,7 +175,7 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
     catalogue = settings.load_catalogue(city)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ours: list[float] = []
-    whole: list[float] = []
+    searches: list[float] = []
     theirs: list[float] = []
     peaks: list[float] = []
     details: list[Any] = []
@@ -179,10 +194,8 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
             seconds, peak, output = timed([*command, "--data-dir", str(settings.data_dir)], env)
             report = json.loads(output)
             assert report["loaded"] == count, report
-            # What comes after the rows are visible, checked and indexed is the index of full-text search.
-            after = report["seconds"] - report["visible_seconds"]
-            ours.append(seconds - after)
-            whole.append(seconds)
+            ours.append(seconds)
+            searches.append(seconds_of_search_index(db.owner_dsn, catalogue.layers[LAYER]))
             peaks.append(peak)
             details.append({"seconds": report["seconds"], "stages": report["stages"]})
             sql("DROP TABLE IF EXISTS bench.parcels", "CHECKPOINT")
@@ -200,7 +213,7 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
     return {
         "parcels": count,
         "bandoso_s": round(statistics.median(ours), 2),
-        "bandoso_with_search_index_s": round(statistics.median(whole), 2),
+        "search_index_alone_s": round(statistics.median(searches), 2),
         "ogr2ogr_s": round(statistics.median(theirs), 2),
         "ratio": round(statistics.median(ours) / statistics.median(theirs), 3),
         "peak_mb": round(max(peaks)),
@@ -221,7 +234,7 @@ def main() -> None:
     ok = result["ratio"] <= 1.0 and result["peak_mb"] <= 600
     print(
         f"load {result['parcels']:,} parcels: bandoso {result['bandoso_s']} s"
-        f" ({result['bandoso_with_search_index_s']} s with its full-text index),"
+        f" (its full-text index, built alone: {result['search_index_alone_s']} s),"
         f" ogr2ogr {result['ogr2ogr_s']} s, ratio {result['ratio']} (goal 1.0),"
         f" peak {result['peak_mb']} MB (goal 600): {'ok' if ok else 'NOT MET'}"
     )

@@ -211,8 +211,7 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
     ]
     for index in layer_indexes(layer):
         old, new = Identifier(LAYERS, index.name_on(built)), Identifier(index.name_on(layer.id))
-        # A bulk load builds the search index only after the swap.
-        statements.append(SQL("ALTER INDEX IF EXISTS {} RENAME TO {}").format(old, new))
+        statements.append(SQL("ALTER INDEX {} RENAME TO {}").format(old, new))
     return [*statements, count_statement(layer.id), *grant_statements(layer)]
 
 

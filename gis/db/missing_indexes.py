@@ -1,4 +1,4 @@
-"""Builds indexes that a killed load left out: a large one makes its search index last, after its rows."""
+"""Builds indexes that a table lacks: dropped by hand, or never built by an older version's killed load."""
 
 from __future__ import annotations
 

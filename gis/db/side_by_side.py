@@ -19,6 +19,11 @@ from gis.db.connect import connect
 Task = Composed | Callable[[psycopg.Connection], None]
 
 _MOST_CONNECTIONS = 4
+#: A task has helpers of its own only where cores are left: they would slow down the longest task.
+_SETTINGS = (
+    "SELECT set_config('maintenance_work_mem', %s, false), set_config('max_parallel_maintenance_workers',"
+    " least(current_setting('max_parallel_maintenance_workers')::int, %s)::text, false)"
+)
 #: A join without an end would not let Ctrl-C through.
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 5.0
@@ -35,15 +40,17 @@ def run_side_by_side(dsn: str, tasks: Sequence[Task], *, memory: str) -> None:
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
+    cores = os.cpu_count() or 1
+    most = min(_MOST_CONNECTIONS, cores)
     stop = threading.Event()
     failed: list[BaseException] = []
     connections: list[psycopg.Connection] = []
     threads: list[threading.Thread] = []
     try:
-        for _ in range(min(_MOST_CONNECTIONS, os.cpu_count() or 1, len(tasks))):
+        for _ in range(min(most, len(tasks))):
             connection = connect(dsn)
             connections.append(connection)
-            connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [memory])
+            connection.execute(_SETTINGS, [memory, cores // most - 1])
         for connection in connections:
             thread = threading.Thread(target=_work, args=(connection, waiting, stop, failed), daemon=True)
             thread.start()

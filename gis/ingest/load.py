@@ -194,8 +194,6 @@ class _Job:
         report.stages = {**writer.stages, "settle": round(time.monotonic() - before, 3)}
         report.seconds = round(time.monotonic() - started, 2)
         writer.commit(report.loaded, report.rejected, report.as_dict())
-        report.visible_seconds = round(time.monotonic() - started, 2)
-        writer.finish()
         report.stages |= writer.stages
 
     def rehearse(self, rehearsal: Rehearsal) -> None:
@@ -215,7 +213,7 @@ class _Job:
     def _settle(self, writer: LayerWriter | Rehearsal) -> None:
         """Compare with the layer, and count what came of the rows."""
         report = self._report
-        done = writer.settle(tuple(report.fields), report.loaded, self._inspect)
+        done = writer.settle(tuple(report.fields), self._inspect)
         report.rejected += len(done.duplicates)
         if done.duplicates:
             report.reasons["duplicate"] += len(done.duplicates)

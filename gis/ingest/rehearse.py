@@ -93,7 +93,7 @@ class Rehearsal:
         with sentences(self._layer, self._city):
             self._pump.put(body)
 
-    def settle(self, given: Sequence[str], _rows: int, inspect: Inspect) -> Written:
+    def settle(self, given: Sequence[str], inspect: Inspect) -> Written:
         """End the COPY and count what a load would do."""
         staged, layer, upsert = Identifier(STAGED), self._layer, self._mode == "upsert"
         assert self._pump is not None

@@ -44,8 +44,6 @@ class LoadReport:
     warnings: list[str] = field(default_factory=list)
     rejects_file: str | None = None
     load_id: int | None = None
-    #: Until the rows were in place, checked and indexed; until all was done (a large layer's search index).
-    visible_seconds: float = 0.0
     seconds: float = 0.0
     #: Seconds by stage, for those who tune.
     stages: dict[str, float] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from gis.db.constraints import Storage, explain
 from gis.db.server import Database
 from gis.errors import DatabaseError, LoadRefused, UsageError
 from gis.ingest import copybin, merge
-from gis.ingest.indexing import build_indexes, build_search_index
+from gis.ingest.indexing import build_indexes
 from gis.ingest.merge import Duplicate
 from gis.ingest.pump import Pump
 from layers.registry import Layer
@@ -38,8 +38,6 @@ Mode = Literal["append", "upsert", "replace"]
 Inspect = Callable[[psycopg.Connection, Identifier], None]
 
 STAGED = "bandoso_staged"
-#: From this many rows on, the search index is built once the rows are in place.
-_SEARCH_AFTER = 100_000
 #: How long the last step waits for readers to let go of the old table.
 _SWAP_SECONDS, _SWAP_TRY_MS = 600.0, 2_000
 
@@ -63,7 +61,6 @@ class LayerWriter:
         #: Columns of the COPY, in order: those of Target.columns, geom, load_id.
         self._columns = tuple(columns)
         self._built = ddl.build_name(layer)
-        self._search_later = False
         self._copying: Any = None
         self._pump: Pump | None = None
         self.load_id = 0
@@ -206,11 +203,11 @@ class LayerWriter:
 
     # --- end -------------------------------------------------------------------------------------
 
-    def settle(self, given: Sequence[str], rows: int, inspect: Inspect) -> Written:
+    def settle(self, given: Sequence[str], inspect: Inspect) -> Written:
         """End the COPY, take duplicates out, and make everything ready but the last step.
 
-        ``given``: columns that the delivery fills (for upsert). ``rows``: about how many were copied.
-        ``inspect`` is called when the layer has rows to compare with.
+        ``given``: columns that the delivery fills (for upsert). ``inspect`` is called when the layer has
+        rows to compare with.
         """
         with sentences(self._layer, self._city):
             with self._timed("copy"):
@@ -223,7 +220,7 @@ class LayerWriter:
             if self._empty:
                 done = Written()
                 with self._timed("indexes"):
-                    done.duplicates = self._index(rows)
+                    done.duplicates = self._index()
                 return done
             self._main.autocommit = True
             staged = Identifier(STAGED)
@@ -232,12 +229,11 @@ class LayerWriter:
                 inspect(self._main, staged)
             with self._timed("merge"):
                 if self._mode == "replace":
-                    return self._replace(staged, rows)
+                    return self._replace(staged)
                 return self._merge(staged, given)
 
-    def _index(self, rows: int) -> list[Duplicate]:
-        self._search_later = rows >= _SEARCH_AFTER
-        return build_indexes(self._db.owner_dsn, self._layer, self._built, search=not self._search_later)
+    def _index(self) -> list[Duplicate]:
+        return build_indexes(self._db.owner_dsn, self._layer, self._built)
 
     def _merge(self, staged: Identifier, given: Sequence[str]) -> Written:
         """Append or upsert, in the main connection's open transaction."""
@@ -256,7 +252,7 @@ class LayerWriter:
         done.added = merge.insert_new(self._main, layer, staged, self._columns)
         return done
 
-    def _replace(self, staged: Identifier, rows: int) -> Written:
+    def _replace(self, staged: Identifier) -> Written:
         done = Written()
         for key in merge.unique_keys(self._layer):
             done.duplicates += merge.drop_repeated(self._main, staged, key)
@@ -271,7 +267,7 @@ class LayerWriter:
         assert row is not None
         done.removed = int(row[0]) - done.updated - done.unchanged
         self._main.commit()
-        self._index(rows)
+        self._index()
         return done
 
     def commit(self, rows: int, rejected: int, report: dict[str, Any]) -> None:
@@ -291,12 +287,6 @@ class LayerWriter:
             if not swap:
                 self._main.autocommit = True
                 self._main.execute(_analyze(self._layer))
-
-    def finish(self) -> None:
-        """What may come once the rows are in place: a large load's search index (``q`` is slow before)."""
-        if self._search_later:
-            with self._timed("search index"), sentences(self._layer, self._city):
-                build_search_index(self._db.owner_dsn, self._layer)
 
 
 def _analyze(layer: Layer) -> Composed:

@@ -20,6 +20,7 @@ class LazyGroup(click.Group):
         "layers": ("gis.cli_layers", "layers", "List the layers, or apply changed layer files."),
         "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
         "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
+        "finding": ("gis.checks.cli_finding", "finding", "Look at findings; accept them with a reason."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 

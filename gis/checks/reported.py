@@ -53,7 +53,7 @@ def stored(
         ):
             cursor.itersize = _PORTION
             for row in cursor.execute(query, values):
-                yield _reported(row, as_of)
+                yield reported(row, as_of)
 
     return read
 
@@ -76,13 +76,14 @@ def spooled(connection: psycopg.Connection[Any], as_of: datetime) -> Callable[[]
             # The place in the file is kept: a second reader may start while this one pauses.
             place = spool.tell()
             for row in rows:
-                yield _reported(row, as_of)
+                yield reported(row, as_of)
             spool.seek(place)
 
     return read
 
 
-def _reported(row: Mapping[str, Any], as_of: datetime) -> Reported:
+def reported(row: Mapping[str, Any], as_of: datetime) -> Reported:
+    """A row of text.REPORTED or text.STAGED_REPORT; ``as_of``: when it was seen last, if it stands."""
     features = tuple(
         FeatureRef(ref["layer"], ref["fid"], ref["asset_id"], ref.get("owner", ""))
         for ref in orjson.loads(row["features"] or "[]")

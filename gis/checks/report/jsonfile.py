@@ -44,3 +44,20 @@ def geojson(shape: shapely.Geometry) -> orjson.Fragment | None:
     if not len(xy) or not np.isfinite(xy).all():
         return None
     return orjson.Fragment(shapely.to_geojson(shapely.transform(shape, lambda some: some.round(9))))
+
+
+def mend_features(one: Reported, setting: Setting) -> dict[str, Any]:
+    """The suggested mends as a GeoJSON FeatureCollection in CRS84: a feature for each geometry, and one
+    without geometry for what is to be deleted."""
+    features = []
+    for mend in mends_of(one, setting, WGS84):
+        about = {k: mend[k] for k in ("layer", "fid", "asset_id", "action", "moved_m")}
+        for part, shape in enumerate(mend["geometries"] or [None]):
+            features.append(
+                {
+                    "type": "Feature",
+                    "geometry": None if shape is None else geojson(shape),
+                    "properties": {"finding": one.id, "rule": one.finding.rule, "part": part, **about},
+                }
+            )
+    return {"type": "FeatureCollection", "features": features}

@@ -38,6 +38,8 @@ class Drawn:
     title: str = ""
     #: Radius of points in pixels.
     radius: float = 3.2
+    #: A text beside it.
+    label: str = ""
 
 
 def box_around(
@@ -68,6 +70,7 @@ def picture(box: Box, drawn: Sequence[Drawn], *, width: int = 240, height: int =
     frame = (box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge)
     for one in drawn:
         parts += _drawn(one, frame, box, scale, height)
+    parts += [_label(one, box, scale, height) for one in drawn if one.label]
     parts += [_bar(box, scale, width, height), "</svg>"]
     return "".join(parts)
 
@@ -90,6 +93,17 @@ def _drawn(one: Drawn, frame: Box, box: Box, scale: float, height: int) -> Itera
         path = "".join(_path(shapely.get_coordinates(r), box, scale, height) for r in rings)
         style = one.style if dimension == 2 else f"{one.style} open"
         yield f'<path class="{style}" fill-rule="evenodd" d="{path}">{hover}</path>'
+
+
+def _label(one: Drawn, box: Box, scale: float, height: int) -> str:
+    seen = _clipped(shapely.force_2d(one.shape), box)
+    if seen.is_empty:
+        return ""
+    point = shapely.point_on_surface(seen)
+    x, y = (point.x - box[0]) * scale, height - (point.y - box[1]) * scale
+    aside = 0 if shapely.get_dimensions(seen) == 2 else 6
+    anchor = "start" if aside else "middle"
+    return f'<text x="{x + aside:.1f}" y="{y - aside:.1f}" text-anchor="{anchor}">{escape(one.label)}</text>'
 
 
 def _clipped(shape: shapely.Geometry, frame: Box) -> shapely.Geometry:

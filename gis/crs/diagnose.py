@@ -193,22 +193,28 @@ def _where(points: Floats, declared: int) -> str:
 
 
 _MISTAKES = {
-    "null-shift": "no datum shift was made between VN-2000 and WGS 84",
+    "null-shift": "no datum shift was made between {datum} and WGS 84",
     "reversed-shift": "the datum shift was made in the wrong direction",
     "epsg-5194": "the datum shift is that of EPSG:5194, which is not the official one",
     "rotation-signs": "the datum shift has the wrong rotation signs",
     "three-parameters": "the datum shift was made with three of its seven parameters only",
-    "other-zone": "the zone is not that of {declared}: they fit as {code}",
+    "other-zone": "the zone is not that of {declared} but of {code}",
     "swapped-axes": "the axes are swapped",
     "swapped-axes-and-zone": "the axes are swapped, and the zone is not that of {declared} but of {code}",
 }
 
 
-def explain_offset(offset: Offset, declared: int, against: str, inside: float = 1.0) -> Diagnosis:
+def explain_offset(
+    offset: Offset, declared: int, storage: int, against: str, inside: float = 1.0
+) -> Diagnosis:
     """The sentence for an offset that has a mistake; ``against``: what the file was compared with."""
     assert offset.mistake is not None
-    said = _MISTAKES[offset.mistake].format(declared=f"EPSG:{declared}", code=f"EPSG:{offset.code}")
-    hint = "have it transformed again with EPSG:6960, or deliver it in VN-2000 coordinates"
+    plane = definition(storage)
+    datum = plane.name.split(" / ")[0]
+    said = _MISTAKES[offset.mistake].format(
+        declared=f"EPSG:{declared}", code=f"EPSG:{offset.code}", datum=datum
+    )
+    hint = f"have it transformed again with {plane.datum.source}, or deliver it in {datum} coordinates"
     if offset.code is not None:
         hint = f"try --crs EPSG:{offset.code}"
         if offset.swap:
@@ -226,4 +232,4 @@ def _against_reference(
     offset = judge(moved, reference.right, declared, storage)
     if offset.mistake is None:
         return None
-    return explain_offset(offset, declared, "known points", inside)
+    return explain_offset(offset, declared, storage, "known points", inside)

@@ -23,8 +23,8 @@ from gis.errors import LoadRefused
 from gis.ingest.merge import unique_keys
 from layers.registry import Layer
 
-#: Staged rows whose keys are looked up; whose shapes are; whose surroundings are.
-_BY_KEY, _BY_SHAPE, _BY_PLACE = 4_000, 400, 50
+#: Staged rows whose keys are looked up; whose shapes are; whose surroundings are; that may be there already.
+_BY_KEY, _BY_SHAPE, _BY_PLACE, _SAME = 2_000, 200, 50, 2_000
 #: Metres in which an unnamed displacement is looked for by shape.
 _AROUND_M = 5.0
 #: Metres around a place in which the layer must have something for the place to be among its features.
@@ -94,7 +94,7 @@ def inspect(
     warnings = []
     found = compare(staged, given)
     if found is not None and found.offset.kind == "mistake":
-        said = crs.explain_offset(found.offset, staged.declared, found.against)
+        said = crs.explain_offset(found.offset, staged.declared, staged.storage, found.against)
         if not allow_shift:
             hint = said.hint or ""
             if said.code is not None and not any_crs:
@@ -110,7 +110,7 @@ def inspect(
     if append and not any(set(key) <= set(given) for key in unique_keys(staged.layer)):
         same = same_rows(staged, given)
         if same.equal:
-            of = "" if same.looked < _BY_KEY else " that were looked at"
+            of = "" if same.looked < _SAME else " that were looked at"
             warnings.append(
                 f"{same.equal:,} of the {same.looked:,} rows{of} equal rows that {staged.layer.id} has"
                 " already (geometry and attributes), and come twice; was it loaded before?"
@@ -120,14 +120,24 @@ def inspect(
 
 
 def same_rows(staged: Staged, given: Sequence[str]) -> Same:
-    """How many staged rows equal a row of the layer in geometry and in the fields that are delivered."""
+    """How many staged rows equal a row of the layer in the fields that are delivered, and within 1 mm.
+
+    A file read again is equal to the last bit; the same features by way of another CRS or format are not.
+    """
+    near = SQL("{}").format(0.001 / crs.definition(staged.storage).unit_m)
     alike: list[Composable] = [
-        SQL("t.geom OPERATOR(public.~=) s.geom AND public.ST_AsEWKB(t.geom) = public.ST_AsEWKB(s.geom)")
+        SQL(
+            "t.geom OPERATOR(public.&&) public.ST_Expand(s.geom, {near})"
+            " AND public.ST_NPoints(t.geom) = public.ST_NPoints(s.geom)"
+            " AND public.ST_Distance(public.ST_Centroid(t.geom), public.ST_Centroid(s.geom)) <= {near}"
+            " AND abs(public.ST_Length(t.geom) + public.ST_Perimeter(t.geom)"
+            " - public.ST_Length(s.geom) - public.ST_Perimeter(s.geom)) <= 2 * {near}"
+        ).format(near=near)
     ]
     alike += [SQL("t.{0} IS NOT DISTINCT FROM s.{0}").format(names.column(c)) for c in given]
     query = SQL(
         "SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM {} AS t WHERE {})), count(*) FROM {} AS s"
-    ).format(names.table(staged.layer), SQL(" AND ").join(alike), staged.sample(_BY_KEY))
+    ).format(names.table(staged.layer), SQL(" AND ").join(alike), staged.sample(_SAME))
     row = staged.connection.execute(query).fetchone()
     assert row is not None
     return Same(int(row[0]), int(row[1]))
@@ -165,8 +175,6 @@ def _by_shape(staged: Staged) -> Compared | None:
     enough = max(crs.FEWEST, share * len(ours))
     here = _lookup(staged, [(ours, _AROUND_M / unit)], shapes)[0]
     still = np.hypot(*(here - ours).T) * unit <= AGREES_M
-    if still.sum() >= enough:
-        return None  # they are where they should be
     trials = [t.right for t in crs.undone(ours, staged.declared, staged.storage)]
     # The middle of a large feature is not quite that of its image in another zone.
     near = [(t, 0.05 / unit + 1e-5 * _apart(ours, t)) for t in trials]
@@ -178,6 +186,8 @@ def _by_shape(staged: Staged) -> Compared | None:
         offset = crs.judge(ours[there], hits[best][there], staged.declared, staged.storage)
         if offset.kind == "mistake":
             return Compared(offset, f"{offset.count:,} features of the same shape in the layer")
+    if still.sum() >= enough:
+        return None  # they are where they should be
     there = np.isfinite(here[:, 0])
     if there.sum() >= max(crs.FEWEST, 0.5 * len(ours)):
         offset = crs.judge(ours[there], here[there], staged.declared, staged.storage)

@@ -155,6 +155,15 @@ def test_a_mistake_is_known_by_shape_where_no_ids_match(
         assert (right.loaded, right.warnings) == (COUNT, [])
 
 
+def test_a_mistake_in_a_part_of_the_city(loaded: Load, present: Shapes, tmp_path: Path) -> None:
+    """PROJ takes EPSG:5194 in its area only: the wards north and east of it are right."""
+    mixed = crs.transform_geometries(present, 9210, 4326)
+    mixed[: COUNT * 7 // 10] = unpinned(present[: COUNT * 7 // 10])
+    with pytest.raises(LoadRefused) as refused:
+        loaded(write(tmp_path / "mixed.gpkg", mixed, 4326))
+    assert refused.value.code == "crs-epsg-5194"
+
+
 def test_points_have_no_shape_and_are_known_all_the_same(loaded: Load, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     poles = shapely.points(random.uniform([601000, 1189000], [604000, 1192000], (80, 2)))

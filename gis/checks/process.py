@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import orjson
 import shapely
 
-from gis.checks.model import Application, Outcome, Reported
-from gis.checks.registry import applications
+from gis.checks.findings import needs_of
+from gis.checks.model import Application, Outcome, Reported, Severity
+from gis.checks.registry import applications, rules
 from gis.checks.report.jsonfile import geojson, record
 from gis.checks.report.records import plain, standing, summary, with_geometry
 from gis.checks.run import run_checks
@@ -33,13 +34,20 @@ JSON, GEOJSON = "application/json", "application/geo+json"
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 
 
+def warm() -> None:
+    """Import what every run needs."""
+    rules()
+
+
 def run(task: Task) -> tuple[str, Words]:
     """Check, write the report to ``task.result``; its media type and what the finished job says."""
     settings, asked = task.settings, task.request
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
     setting = Setting(city, catalogue, datetime.now(ZONE).date())
-    apps = chosen(applications(catalogue), catalogue, asked["layers"], asked["rules"], everything=task.steward)
+    apps = chosen(
+        applications(catalogue), catalogue, asked["layers"], asked["rules"], everything=task.steward
+    )
     area = None if asked["area"] is None else shapely.from_wkb(asked["area"])
     if not task.steward and (asked["store"] or area is None):
         raise Refused(403, "steward-only", "Chỉ dành cho quản trị dữ liệu.", "Only a steward may do this.")
@@ -53,12 +61,13 @@ def run(task: Task) -> tuple[str, Words]:
         setting,
         apps,
         area=area,
-        workers=0 if task.steward else 1,
+        area_name=asked["area_name"],
+        # Starting workers costs more than a small area; what ended this process once is judged by workers,
+        # which find the feature that does it.
+        workers=0 if asked["small"] and task.attempt == 1 else None,
         store=bool(asked["store"]),
-        progress=progress,
-        stop=lambda: False,  # the runner ends this process
+        progress=progress,  # no stop: the runner ends this process
     )
-    outcome = replace(outcome, area=area, area_name=asked["area_name"])
     if not task.steward:
         outcome = public(outcome)
     task.progress(0.97, "Đang ghi báo cáo.", "Writing the report.")
@@ -71,7 +80,7 @@ def chosen(
     apps: Iterable[Application],
     catalogue: Catalogue,
     layers: Sequence[str],
-    rules: Sequence[str],
+    only: Sequence[str],
     *,
     everything: bool,
 ) -> list[Application]:
@@ -82,7 +91,7 @@ def chosen(
     asked = [
         app
         for app in apps
-        if (not layers or set(layers) & {*app.layers, *app.against}) and (not rules or app.rule.id in rules)
+        if (not layers or set(layers) & {*app.layers, *app.against}) and (not only or app.rule.id in only)
     ]
     allowed = [app for app in asked if everything or may_anyone(app, catalogue)]
     if asked and not allowed:
@@ -104,7 +113,7 @@ def chosen(
 
 def may_anyone(app: Application, catalogue: Catalogue) -> bool:
     """Whether a rule reads public layers only, and no more of the city than lies around the area."""
-    involved = {*app.layers, *app.against}
+    involved = {*app.layers, *app.against, *(need.layer for need in needs_of([app], catalogue))}
     return app.rule.scope == "local" and all(catalogue.layers[one].is_public for one in involved)
 
 
@@ -115,8 +124,21 @@ def public(outcome: Outcome) -> Outcome:
         return (one for one in outcome.findings() if not one.finding.restricted)
 
     shown = replace(outcome, findings=findings)
-    counts = Counter((one.finding.rule, one.finding.severity) for one in standing(shown))
-    return replace(shown, counts=dict(counts), new=0, accepted=0, mended=0)
+    counts: Counter[tuple[str, Severity]] = Counter()
+    states: Counter[str] = Counter()
+    for one in standing(shown):
+        counts[one.finding.rule, one.finding.severity] += 1
+        states[one.state] += 1
+        states["error"] += one.state == "open" and one.finding.severity == "E"
+        states["new"] += one.news == "new"
+    return replace(
+        shown,
+        counts=dict(counts),
+        accepted=states["accepted"],
+        new=states["new"],
+        mended=0,
+        open_errors=states["error"],
+    )
 
 
 def write_json(file: ResultWriter, outcome: Outcome, setting: Setting) -> None:
@@ -157,11 +179,11 @@ def _feature(one: Reported, shape: shapely.Geometry, _setting: Setting) -> dict[
 
 
 def _words(outcome: Outcome) -> Words:
-    counts = {"E": 0, "W": 0, "I": 0}
+    counts: Counter[str] = Counter()
     for (_rule, severity), count in outcome.counts.items():
         counts[severity] += count
-    features = sum(outcome.checked.values())
+    looked, e, w, i = sum(outcome.checked.values()), counts["E"], counts["W"], counts["I"]
     return {
-        "vi": f"Đã kiểm tra {features} đối tượng: {counts['E']} lỗi, {counts['W']} cảnh báo, {counts['I']} thông tin.",
-        "en": f"{features} features checked: {counts['E']} errors, {counts['W']} warnings, {counts['I']} notes.",
+        "vi": f"Đã kiểm tra {looked} đối tượng: {e} lỗi, {w} cảnh báo, {i} thông tin.",
+        "en": f"{looked} features checked: {e} errors, {w} warnings, {i} notes.",
     }

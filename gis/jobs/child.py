@@ -1,11 +1,14 @@
-"""Runs one job: ``python -m gis.jobs.child JOB ATTEMPT FD``, started by the runner.
+"""Runs one job: ``python -m gis.jobs.child FD``, started by the runner.
 
-It says how far it is by JSON lines on file descriptor FD and ends when its standard input does: the runner
-has gone. A process group of its own lets whoever ends it end the workers that it has started, too.
+It imports what jobs need (a second or two), and only then reads a line ``JOB ATTEMPT`` on standard input:
+so the runner can have one ready. It says how far it is by JSON lines on file descriptor FD and ends when its
+standard input does: the runner has gone. A process group of its own lets whoever ends it end the workers
+that it has started, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import logging.config
@@ -13,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -38,10 +42,18 @@ MOST_PUBLIC_BYTES = 64_000_000
 
 def main() -> int:
     """Exit code 0: the job is done, or is not ours any more."""
-    job, attempt, descriptor = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
+    with contextlib.suppress(Exception):  # told when a job asks for it
+        for module in PROCESSES.values():
+            importlib.import_module(module).warm()
+    line = sys.stdin.readline().split()
+    if not line:
+        return 0
+    job, attempt = line[0], int(line[1])
     threading.Thread(target=_end_with_runner, daemon=True).start()
-    os.nice(5)  # people who look at the map come first
+    with contextlib.suppress(OSError):  # and where memory ends, a job can be run again
+        Path("/proc/self/oom_score_adj").write_text("500")
 
     def say(line: dict[str, Any]) -> None:
         os.write(descriptor, orjson.dumps(line) + b"\n")
@@ -81,16 +93,18 @@ def _run(job: str, attempt: int, settings: Settings, say: Any) -> None:
     dsn = os.environ[OWNER_DSN]
     with connect(dsn, autocommit=False) as connection:
         row = connection.execute(
-            "SELECT process, request, steward FROM bandoso.job"
+            "SELECT process, request, steward, small FROM bandoso.job"
             " WHERE id = %s AND attempts = %s AND status = 'running'",
             (job, attempt),
         ).fetchone()
         connection.rollback()
         if row is None:
             raise Fenced
-        process, request, steward = row
+        process, request, steward, small = row
+        if not small:
+            os.nice(5)  # people who look at the map come first
         result = ResultWriter(connection, job, attempt, 0 if steward else MOST_PUBLIC_BYTES)
-        task = Task(settings, Database(dsn, dsn, embedded=False), request, steward, result, say)
+        task = Task(settings, Database(dsn, dsn, embedded=False), request, attempt, steward, result, say)
         media_type, message = importlib.import_module(PROCESSES[process]).run(task)
         result.finish(media_type, message)
 

@@ -37,9 +37,20 @@ SLOTS = "BANDOSO_JOB_SLOTS"
 #: Seconds between two looks when nothing was notified: for jobs of lost runners, and results to remove.
 LOOK = 5.0
 PURGE = 600.0
+#: A child is kept ready for that long after the last job (seconds): starting one takes longer than a small
+#: job does, and 100 MB are too much to keep for nobody.
+SPARE = 120.0
 #: Shortest time between two statements about one job's progress.
 SAY = 0.5
-DATABASE_AWAY = 75
+
+
+@dataclass
+class Child:
+    """A child process that waits for a job."""
+
+    process: subprocess.Popen[bytes]
+    output: int
+    since: float
 
 
 @dataclass
@@ -87,6 +98,7 @@ class Runner:
         self.runs: list[Run] = []
         self.stopping = False
         self._looked = self._purged = 0.0
+        self._spare: Child | None = None
         self._wake, wake = socket.socketpair()
         for one in (self._wake, wake):
             one.setblocking(False)
@@ -115,6 +127,7 @@ class Runner:
                 complaint = said
                 self._pause(wait)
                 wait = min(wait * 2, 5.0)
+        self._drop_spare()
         for run in self.runs:
             run.kill()
             run.process.wait()
@@ -129,6 +142,8 @@ class Runner:
             if now - self._purged >= PURGE:
                 self._purged = now
                 queue.purge(connection)
+            if self._spare and (now - self._spare.since > SPARE or self._spare.process.poll() is not None):
+                self._drop_spare()
             self._fill(connection)
             for run in self.runs:
                 self._tell(connection, run)
@@ -181,18 +196,36 @@ class Runner:
             self.runs.append(self._start(job, any_size))
 
     def _start(self, job: Claimed, any_size: bool) -> Run:
-        output, child = os.pipe()
+        child = self._spare if self._spare and self._spare.process.poll() is None else self._spawn()
+        self._spare = None
+        assert child.process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has died: that is seen as the end of its run
+            child.process.stdin.write(f"{job.id} {job.attempt}\n".encode())
+            child.process.stdin.flush()
+        return Run(job, child.process, child.output, any_size, time.monotonic(), time.monotonic())
+
+    def _spawn(self) -> Child:
+        output, theirs = os.pipe()
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gis.jobs.child", job.id, str(job.attempt), str(child)],
-                stdin=subprocess.PIPE,  # never written to: its end tells the child that we are gone
+                [sys.executable, "-m", "gis.jobs.child", str(theirs)],
+                stdin=subprocess.PIPE,  # its end tells the child that we are gone
                 stdout=2,  # what a library prints belongs into the log
-                pass_fds=(child,),
+                pass_fds=(theirs,),
                 start_new_session=True,
             )
         finally:
-            os.close(child)
-        return Run(job, process, output, any_size, time.monotonic(), time.monotonic())
+            os.close(theirs)
+        return Child(process, output, time.monotonic())
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.process.kill()
+            spare.process.wait()
+            os.close(spare.output)
+            if spare.process.stdin:
+                spare.process.stdin.close()
 
     def _tell(self, connection: psycopg.Connection, run: Run) -> None:
         """A sign of life of each run, its progress, and the end of those that are not ours any more."""
@@ -223,6 +256,8 @@ class Runner:
             if run.process.stdin:
                 run.process.stdin.close()
             self.runs.remove(run)  # last: a database that is away leaves it to be asked again
+            if self._spare is None:
+                self._spare = self._spawn()
 
     def _hand_back(self, connection: psycopg.Connection) -> None:
         for run in self.runs:

@@ -27,6 +27,8 @@ class Task:
     settings: Settings
     db: Database
     request: dict[str, Any]
+    #: How often it was begun, this time included.
+    attempt: int
     #: Whether the one who asked may see restricted layers and confidential fields, and store.
     steward: bool
     result: ResultWriter

@@ -13,6 +13,11 @@ _INSIDE = re.compile(
 )
 
 
+def inside_shows(text: str) -> bool:
+    """Whether SQL, a path, a role or a traceback shows."""
+    return bool(_INSIDE.search(text))
+
+
 def assert_problem(response: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
     """Check status, media type, members and silence about the inside; the document."""
     assert response.status_code == status, response.text

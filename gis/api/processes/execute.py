@@ -2,8 +2,9 @@
 
 Without a ``Prefer`` header the standard wants a synchronous answer (/req/core/process-execute-default-
 execution-mode). So it is for what is small; the run itself is a job all the same, in the runner, so that no
-request computes anything here. What is large, or takes longer than ``job_wait_s``, is answered 201 with the job's address in
-place of an error: the work is not lost. A client that leaves while it waits takes its job with it.
+request computes anything here. What is large, or takes longer than ``job_wait_s``, is answered 201 with the
+job's address in place of an error: the work is not lost. A client that leaves while it waits takes its job
+with it.
 """
 
 from __future__ import annotations

@@ -91,8 +91,10 @@ def read(body: Any, city: City, catalogue: Catalogue, settings: Settings, *, ste
     square_km = math.inf if area is None else area.area / 1e6
     if not steward:
         _check_stranger(values, store, area, square_km, settings.job_public_km2)
+    small = square_km <= settings.job_public_km2
     return Wanted(
         {
+            "small": small,
             "layers": layers,
             "rules": rules,
             "area": None if area is None else shapely.to_wkb(area, hex=True),
@@ -101,7 +103,7 @@ def read(body: Any, city: City, catalogue: Catalogue, settings: Settings, *, ste
             "media_type": media_type,
             "response": response,
         },
-        square_km <= settings.job_public_km2,
+        small,
     )
 
 

@@ -107,7 +107,8 @@ def _row(one: Reported, language: str) -> dict[str, Any]:
 
 def _mends(one: Reported, setting: Setting) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for mend in mends_of(one, setting, setting.city.crs.storage):
-        rest = {k: mend[k] for k in ("layer", "fid", "asset_id", "action", "moved_m")}
+        # GDAL takes a column `fid` for the row's own id, and two mends may be of one feature.
+        rest = {k: mend[k] for k in ("layer", "asset_id", "action", "moved_m")} | {"feature": mend["fid"]}
         for shape in mend["geometries"]:
             for dimension, wkb in _by_dimension(shape):
                 name, kind = _LAYERS[dimension]
@@ -133,7 +134,7 @@ _SCHEMAS = {
     "mend": pa.schema(
         [
             *((name, _TEXT) for name in ("finding", "rule", "layer")),
-            ("fid", pa.int64()),
+            ("feature", pa.int64()),
             *((name, _TEXT) for name in ("asset_id", "action")),
             ("moved_m", pa.float64()),
             ("geom", pa.binary()),

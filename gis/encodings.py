@@ -245,8 +245,7 @@ class Detector:
             share = sum(_all_syllables(word) for word in decoded if word is not None) / len(words)
             if share > best_share:
                 best, best_share = encoding, share
-        # A mixed or foreign text gains a little under many encodings; Vietnamese gains nearly everything.
-        if best is None or best_share < 0.6 or best_share - as_is < 0.3:
+        if best is None or best_share < _MOST or best_share - as_is < _GAIN:
             return Detection(None, round(_lower_bound(as_is, len(words)), 3), len(words))
         confidence = _lower_bound(best_share, len(words)) * (1 - as_is)
         example = max(words, key=lambda w: (_all_syllables(decode_text(w, best) or ""), len(w)))
@@ -259,6 +258,38 @@ def _all_syllables(decoded: str) -> bool:
     """A mojibake word may hold a no-break space or punctuation once decoded; all its parts must be right."""
     parts = [p for p in _WORD_EDGES.split(decoded) if p]
     return bool(parts) and all(is_syllable(p) for p in parts)
+
+
+@lru_cache(maxsize=65_536)
+def readings(word: str) -> frozenset[str]:
+    """In which of ENCODINGS a word beyond ASCII is Vietnamese; with ``""`` when it is as it stands."""
+    found = {name for name in _DECODERS if _all_syllables(decode_text(word, name) or "")}
+    return frozenset(found | {""} if is_syllable(_nfc(word)) else found)
+
+
+def misread(text: str) -> str | None:
+    """The encoding that a text, whole as a feature has it, was not decoded from; None when it reads well.
+
+    Judged as Detector judges, by the one text: most words become Vietnamese that were none.
+    """
+    words = {word for word in _WORD_EDGES.split(text) if not word.isascii() and not _SIGN.fullmatch(word)}
+    if sum(map(len, words)) < _FEWEST_LETTERS:
+        return None
+    read = [readings(word) for word in words]
+    as_is = sum("" in one for one in read)
+    if as_is == len(read):
+        return None
+    best = max(_DECODERS, key=lambda name: sum(name in one for one in read))
+    share = sum(best in one for one in read) / len(read)
+    return best if share >= _MOST and share - as_is / len(read) >= _GAIN else None
+
+
+#: Signs of engineers, which are letters in other encodings: Ø 110, m², 25 °C, 2 × 3; and single letters.
+_SIGN = re.compile(r".|[a-zA-Z]{1,3}[²³]|°[A-Z]|µ[a-zA-Z]|[×÷±½¼¾©®…–—]+")
+_FEWEST_LETTERS = 3
+
+#: A mixed or foreign text gains a little under many encodings; Vietnamese gains nearly everything.
+_MOST, _GAIN = 0.6, 0.3
 
 
 def _lower_bound(share: float, count: int, z: float = 1.96) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import shapely
 
 from gis.checks.features import Features
@@ -18,7 +19,7 @@ from layers.registry import Catalogue, Layer
 
 def finding(
     app: Application,
-    about: Sequence[tuple[Features, int]],
+    about: Sequence[tuple[Features, int | np.integer[Any]]],
     where: shapely.Geometry,
     anchor: tuple[float, float],
     *,

@@ -64,12 +64,15 @@ def column_kind(layer: Layer, name: str) -> str:
     return "boolean" if field.type == "boolean" else "text"
 
 
+_NAT = np.datetime64("NaT", "us")
+
+
 def column_array(kind: str, values: Sequence[Any]) -> npt.NDArray[Any]:
     """The values of a column as Features holds them (see column_kind)."""
     if kind == "number":
         return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     if kind == "time":
-        return np.array([np.datetime64("NaT") if v is None else np.datetime64(v) for v in values], "M8[us]")
+        return np.array([_NAT if v is None else np.datetime64(v) for v in values], "M8[us]")
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -79,13 +82,14 @@ class MemorySource:
     """Features held in memory, by layer."""
 
     def __init__(self, catalogue: Catalogue, layers: Mapping[str, Features]) -> None:
-        self._catalogue, self._layers = catalogue, dict(layers)
+        self._catalogue = catalogue
+        self._layers = {name: _sorted(held) for name, held in layers.items()}
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         held = self._whole(layer, columns, geometry=geometry)
         if layer not in self._layers:
             return held
-        boxes = held.boxes if geometry else self._whole(layer, (), geometry=True).boxes
+        boxes = self._layers[layer].boxes
         placed = np.isfinite(boxes).all(axis=1)
         if np.isnan(box[0]):
             return held.take(~placed)
@@ -133,7 +137,6 @@ class MemorySource:
             if name not in held.columns and name not in SYSTEM_COLUMNS
         }
         missing |= {name: getattr(held, name) for name in columns if name in SYSTEM_COLUMNS}
-        order = np.argsort(held.asset_id.astype(str), kind="stable")
         return Features(
             held.layer,
             held.fid,
@@ -141,7 +144,7 @@ class MemorySource:
             held.owner,
             held.geometry if geometry else None,
             {name: missing.get(name, held.columns.get(name)) for name in columns},  # type: ignore[misc]
-        ).take(order)
+        )
 
 
 def empty(layer: Layer, columns: Sequence[str]) -> Features:
@@ -149,6 +152,12 @@ def empty(layer: Layer, columns: Sequence[str]) -> Features:
     none = np.empty(0, dtype=object)
     found = {name: column_array(column_kind(layer, name), []) for name in columns}
     return Features(layer, np.empty(0, np.int64), none, none, np.empty(0, dtype=shapely.Geometry), found)
+
+
+def _sorted(features: Features) -> Features:
+    """The features in the order of asset ids."""
+    order = np.argsort(features.asset_id.astype(str), kind="stable")
+    return features if (order == np.arange(len(order))).all() else features.take(order)
 
 
 def _plain(value: Any) -> Any:

@@ -67,16 +67,12 @@ def with_geometry(features: Features, geometry: np.ndarray) -> Features:
 def test_translation_changes_nothing(case: Case) -> None:
     # Powers of two: the coordinates' last bits stay, so that tolerances are met to the bit.
     def move(features: Features) -> Features:
-        return with_geometry(
-            features,
-            shapely.transform(
-                features.geometry,
-                lambda xy: xy + np.array([4096.0, -2048.0, 0.0])[: xy.shape[1]],
-                include_z=True,
-            )
-            if shapely.has_z(features.geometry).all()
-            else shapely.transform(features.geometry, lambda xy: xy + np.array([4096.0, -2048.0])),
-        )
+        moved = features.geometry.copy()
+        for deep in (False, True):  # what has no heights must not get any
+            some = shapely.has_z(moved) == deep
+            by = np.array([4096.0, -2048.0, 0.0])[: 2 + deep]
+            moved[some] = shapely.transform(moved[some], lambda xyz, by=by: xyz + by, include_z=deep)
+        return with_geometry(features, moved)
 
     assert brief(check(case, changed(case, move))) == brief(check(case, source_of(case)))
 

@@ -124,30 +124,36 @@ def overlaps(
     first, second = np.minimum(first, second)[mine], np.maximum(first, second)[mine]
     key = distinct(first * max(1, len(polygons)) + second)
     first, second = key // max(1, len(polygons)), key % max(1, len(polygons))
-    low = np.maximum(boxes[first, :2], boxes[second, :2])
-    high = np.minimum(boxes[first, 2:], boxes[second, 2:])
-    near = (high > low).all(axis=1)
-    first, second, low, high = first[near], second[near], low[near], high[near]
-    shared, pairs, areas, greatest = [], [], [], []
-    for start in range(0, len(first), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        what, area, width = _shared(polygons, first[part], second[part], low[part], high[part], width_m)
-        there = area > 0
-        pairs.append(np.column_stack([first[part], second[part]])[there])
-        shared.append(what[there])
-        areas.append(area[there])
-        greatest.append(width[there])
-    if not pairs:
-        return np.empty((0, 2), np.int64), np.empty(0, object), np.empty(0), np.empty(0)
-    return np.concatenate(pairs), np.concatenate(shared), np.concatenate(areas), np.concatenate(greatest)
+    near = (
+        np.minimum(boxes[first, 2:], boxes[second, 2:]) > np.maximum(boxes[first, :2], boxes[second, :2])
+    ).all(axis=1)
+    first, second = first[near], second[near]
+    shared, area, width = overlaps_of(polygons[first], polygons[second], boxes[first], boxes[second], width_m)
+    there = area > 0
+    return np.column_stack([first, second])[there], shared[there], area[there], width[there]
+
+
+def overlaps_of(
+    ones: Objects, twos: Objects, boxes: Floats, other_boxes: Floats, width_m: float
+) -> tuple[Objects, Floats, Floats]:
+    """What each of ``ones`` shares with the polygon beside it (n): the parts wider than ``width_m`` (None if
+    there are none), their area (m2) and greatest width (m; see widths()).
+    """
+    low = np.maximum(boxes[:, :2], other_boxes[:, :2])
+    high = np.minimum(boxes[:, 2:], other_boxes[:, 2:])
+    what, area, width = np.full(len(ones), None, dtype=object), np.zeros(len(ones)), np.zeros(len(ones))
+    for start in range(0, len(ones), _CHUNK):
+        k = slice(start, start + _CHUNK)
+        what[k], area[k], width[k] = _shared(ones[k], twos[k], low[k], high[k], width_m)
+    return what, area, width
 
 
 def _shared(
-    polygons: Objects, first: Ints, second: Ints, low: Floats, high: Floats, width_m: float
+    ones: Objects, twos: Objects, low: Floats, high: Floats, width_m: float
 ) -> tuple[Objects, Floats, Floats]:
     # Overlay about a local origin: at 1.2e6 m an area of 0.01 m2 would be lost in the last bits.
     origin = np.floor(low)
-    ones, twos = moved(polygons[first], -origin), moved(polygons[second], -origin)
+    ones, twos = moved(ones, -origin), moved(twos, -origin)
     for some in (ones, twos):
         for index in np.flatnonzero(shapely.get_num_coordinates(some) > _LARGE):
             box = (*(low[index] - origin[index] - 1), *(high[index] - origin[index] + 1))
@@ -159,10 +165,10 @@ def _shared(
     area, width = shapely.area(parts), widths(parts)
     wide = (width > width_m) & (area > 0)
     parts, pair, area, width = parts[wide], pair[wide], area[wide], width[wide]
-    total, greatest = np.zeros(len(first)), np.zeros(len(first))
+    total, greatest = np.zeros(len(ones)), np.zeros(len(ones))
     np.add.at(total, pair, area)
     np.maximum.at(greatest, pair, width)
-    kept = np.full(len(first), None, dtype=object)
+    kept = np.full(len(ones), None, dtype=object)
     there = np.unique(pair)
     if there.size:
         begins = np.searchsorted(pair, there)

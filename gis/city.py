@@ -18,12 +18,39 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Area(Model):
+    """Where an agency works: all of what is given together."""
+
+    #: Codes of wards and communes.
+    wards: tuple[str, ...] = ()
+    #: West, south, east, north in degrees (WGS 84).
+    box: tuple[float, float, float, float] | None = None
+    #: A ring of longitude and latitude in degrees (WGS 84).
+    polygon: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Area:
+        if not self.wards and self.box is None and not self.polygon:
+            raise ValueError("an area has wards, a box or a polygon")
+        if self.box and not (
+            -180 <= self.box[0] < self.box[2] <= 180 and -90 <= self.box[1] < self.box[3] <= 90
+        ):
+            raise ValueError("box must be west, south, east, north in degrees")
+        if self.polygon and len(set(self.polygon)) < 3:
+            raise ValueError("a polygon has three corners or more")
+        if any(not (-180 <= lon <= 180 and -90 <= lat <= 90) for lon, lat in self.polygon):
+            raise ValueError("polygon must be longitudes and latitudes in degrees")
+        return self
+
+
 class Agency(Model):
     """An organisation that owns features."""
 
     id: Identifier
     title: Text
     sectors: tuple[Identifier, ...] = ()
+    #: Where its features lie (check XLY-06); None: anywhere.
+    area: Area | None = None
 
 
 class CrsConfig(Model):

@@ -7,6 +7,8 @@ Measured on 25,000 parcels with geometry and 6 columns: see ``_select``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,17 +33,28 @@ class DatabaseSource:
     Every layer can be read, restricted ones and confidential attributes too. Raises psycopg.Error.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], catalogue: Catalogue, srid: int) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        catalogue: Catalogue,
+        srid: int,
+        queries: dict[Any, Composed] | None = None,
+    ) -> None:
+        """``queries``: statements made for this catalogue before, for sources that live briefly."""
         self._connection, self._catalogue, self._srid = connection, catalogue, srid
+        self._queries: dict[Any, Composed] = {} if queries is None else queries
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         of = self._catalogue.layers[layer]
         if np.isnan(box[0]):  # NOWHERE: the tables take finite geometry only
             return empty(of, columns)
         where, values = self._meets(box)
-        query = SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
-            _select(of, columns, geometry=geometry, boxes=box != EVERYWHERE), names.table(of), where
-        )
+        key = (layer, tuple(columns), geometry, box == EVERYWHERE)
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
+                _select(of, columns, geometry=geometry, boxes=box != EVERYWHERE), names.table(of), where
+            )
         found = _features(of, columns, self._rows(query, values), geometry=geometry)
         if box == EVERYWHERE or not len(found):
             return found
@@ -74,42 +87,57 @@ class DatabaseSource:
         self, layer: str, columns: Sequence[str], among: Sequence[Sequence[Any]] | None = None
     ) -> list[Features]:
         of = self._catalogue.layers[layer]
-        keys = [names.column(name) for name in columns]
-        last = SQL("{} IS NOT NULL").format(keys[-1])
-        values: tuple[Any, ...] = ()
-        wanted: Composable = SQL("TRUE")
         if among is not None:
-            if not among:
-                return []
-            wanted = SQL(" OR ").join(
-                SQL("({})").format(
-                    SQL(" AND ").join(SQL("{} IS NOT DISTINCT FROM %s").format(k) for k in keys)
-                )
-                for _ in among
-            )
-            values = tuple(_bound(value) for row in among for value in row)
-        same = SQL(" AND ").join(SQL("g.{0} IS NOT DISTINCT FROM t.{0}").format(k) for k in keys)
-        # Hashing all keys spills to disk when it must; the join touches the repeated ones alone.
+            return self._equal_to(of, columns, among)
+        keys = [names.column(name) for name in columns]
+        # IS NOT DISTINCT FROM joins by nested loops only; these texts and flags can be hashed.
+        same = SQL(" AND ").join(
+            SQL(
+                "coalesce(g.{0}::text, '') = coalesce(t.{0}::text, '') AND (g.{0} IS NULL) = (t.{0} IS NULL)"
+            ).format(key)
+            for key in keys
+        )
+        # Counting groups spills to disk when it must; the join touches geometry of the repeated ones alone.
         query = SQL(
             "WITH g AS MATERIALIZED (SELECT row_number() OVER () AS number, {keys} FROM {table}"
-            " WHERE {last} AND ({wanted}) GROUP BY {keys} HAVING count(*) > 1)"
-            " SELECT {select}, g.number FROM g JOIN {table} AS t ON {same} WHERE t.{end} IS NOT NULL"
+            " WHERE {last} IS NOT NULL GROUP BY {keys} HAVING count(*) > 1)"
+            " SELECT {select}, g.number FROM g JOIN {table} AS t ON {same}"
             " ORDER BY g.number, t.asset_id"
         ).format(
             keys=SQL(", ").join(keys),
             table=names.table(of),
-            last=last,
-            wanted=wanted,
+            last=keys[-1],
             select=_select(of, columns, of_table="t"),
             same=same,
-            end=keys[-1],
         )
-        rows = self._rows(query, values)
+        rows = self._rows(query, ())
         if not rows:
             return []
         found = _features(of, columns, [row[:-1] for row in rows])
         number = np.array([row[-1] for row in rows])
         return [found.take(some) for some in np.split(np.arange(len(rows)), _starts(number))]
+
+    def _equal_to(
+        self, layer: Layer, columns: Sequence[str], among: Sequence[Sequence[Any]]
+    ) -> list[Features]:
+        """Groups with one of some values: each is looked up by itself, by the index of a key where there is
+        one (which IS NOT DISTINCT FROM would not use)."""
+        found = []
+        wanted_rows = (tuple(map(partial(_bound, layer), columns, row)) for row in among)
+        for wanted in dict.fromkeys(wanted_rows):
+            if wanted[-1] is None:
+                continue
+            where = SQL(" AND ").join(
+                SQL("{} IS NULL" if value is None else "{} = %s").format(names.column(name))
+                for name, value in zip(columns, wanted, strict=True)
+            )
+            query = SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
+                _select(layer, columns), names.table(layer), where
+            )
+            rows = self._rows(query, [value for value in wanted if value is not None])
+            if len(rows) > 1:
+                found.append(_features(layer, columns, rows))
+        return found
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
         of = self._catalogue.layers[layer]
@@ -132,14 +160,14 @@ class DatabaseSource:
         )
         return int(self._rows(query, values)[0][0])
 
-    def boxes(self, layer: str, box: Box) -> Any:
-        """(n, 4) bounding boxes of the features in about ``box``."""
+    def boxes(self, layer: str, box: Box) -> list[Box]:
+        """Bounding boxes of the features in about ``box``."""
         where, values = self._meets(box)
         query = SQL(
             "SELECT public.ST_XMin(geom), public.ST_YMin(geom), public.ST_XMax(geom), public.ST_YMax(geom)"
             " FROM {} WHERE {}"
         ).format(names.table(self._catalogue.layers[layer]), where)
-        return np.array(self._rows(query, values), dtype=np.float64).reshape(-1, 4)
+        return [(row[0], row[1], row[2], row[3]) for row in self._rows(query, values)]
 
     def _rows(self, query: Composed, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._connection.cursor(binary=True) as cursor:
@@ -249,10 +277,17 @@ def _starts(number: Any) -> Any:
     return np.flatnonzero(number[1:] != number[:-1]) + 1
 
 
-def _bound(value: Any) -> Any:
-    """A value of a column as Features holds it, for the database."""
+def _bound(layer: Layer, name: str, value: Any) -> Any:
+    """A value of a column as Features holds it, in the column's own type (else no index serves it)."""
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else value.astype("M8[us]").item()
+        if np.isnat(value):
+            return None
+        field = layer.field(name)
+        moment = value.astype("M8[us]").item()
+        return moment.date() if field is not None and field.type == "date" else moment.replace(tzinfo=UTC)
     if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value)
+        if np.isnan(value):
+            return None
+        field = layer.field(name)
+        return int(value) if field is not None and field.type == "integer" else float(value)
     return value.item() if isinstance(value, np.generic) else value

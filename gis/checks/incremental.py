@@ -33,6 +33,10 @@ from gis.db.server import Database
 
 #: Features in a window up to which an edit is judged at once; what is more is left to the next run.
 MOST_FEATURES = 5_000
+#: Ground (m) around a change that is held first, and how often it is tried to hold all of it.
+_AROUND_M, _TRIES = 64.0, 5
+#: Reaches up to this (m) are made equal.
+_SHORT_M = 8.0
 #: Windows smaller than this (m) are not counted beforehand, and so many boxes are merged one by one.
 _SMALL_M, _MOST_BOXES = 300.0, 400
 
@@ -89,11 +93,9 @@ def recheck(
     if not changes:
         return Recheck()
     known = _known(setting)
-    edit = _Edit(connection, setting, known.encoder)
-    chosen = known.applications if apps is None else apps
-    hold_ground(connection, edit.plan(chosen, changes).boxes())
-    # Another edit may have moved a neighbour until we got the lock.
-    plan = edit.plan(chosen, changes)
+    edit = _Edit(connection, setting, known)
+    chosen = known.concerned(changes) if apps is None else [_Concern.of(app, setting) for app in apps]
+    plan = edit.planned(chosen, changes)
     writes = try_hold_together(connection)
     fids = _fids(changes)
     edit.judge(plan, fids)
@@ -111,11 +113,11 @@ def clear_due(db: Database, setting: Setting) -> int:
         if not rows:
             return 0
         known = _known(setting)
-        by_key = {app.key: app for app in known.applications}
+        by_key = {one.app.key: one.app for one in known.concerns}
         hold_ground(connection, [tuple(row[1:]) for row in rows])
         if not try_hold_together(connection):
             return 0
-        edit = _Edit(connection, setting, known.encoder)
+        edit = _Edit(connection, setting, known)
         groups: dict[str, list[Box]] = {}
         for key, *box in rows:
             groups.setdefault(key, []).append((box[0], box[1], box[2], box[3]))
@@ -137,9 +139,10 @@ def clear_due(db: Database, setting: Setting) -> int:
 class _Edit:
     """One judging of windows in the caller's transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any], setting: Setting, encoder: Encoder) -> None:
-        self._connection, self._setting, self._encoder = connection, setting, encoder
-        self._source = DatabaseSource(connection, setting.catalogue, setting.city.crs.storage)
+    def __init__(self, connection: psycopg.Connection[Any], setting: Setting, known: _Known) -> None:
+        self._connection, self._setting, self._encoder = connection, setting, known.encoder
+        srid = setting.city.crs.storage
+        self._source = DatabaseSource(connection, setting.catalogue, srid, known.queries)
         self._store = Store(connection, setting.catalogue)
         self._found: list[tuple[str, Finding]] = []
         self._deferred: dict[str, list[Box] | None] = {}
@@ -147,32 +150,51 @@ class _Edit:
         self._judged: list[tuple[list[str], Box]] = []
         self._looked: list[str] = []
 
-    def plan(self, apps: Iterable[Application], changes: Sequence[Change]) -> Plan:
+    def planned(self, concerns: Sequence[_Concern], changes: Sequence[Change]) -> Plan:
+        """The plan, with its ground held.
+
+        The ground around the changes comes first, so that nobody else moves a neighbour while windows are
+        made of it. What the windows need beyond is only tried: edits at both ends of a long line would wait
+        for each other. When it fails, everything is let go, and all of it taken in order.
+        """
+        around = [grown(box, _AROUND_M) for change in changes for box in _boxes_of(change)]
+        for _ in range(_TRIES):
+            with self._connection.transaction() as savepoint:
+                hold_ground(self._connection, around)
+                plan = self.plan(concerns, changes)
+                if hold_ground(self._connection, plan.boxes(), wait=False):
+                    return plan
+                around += plan.boxes()
+                raise psycopg.Rollback(savepoint)
+        raise psycopg.errors.LockNotAvailable("other edits keep this ground busy")
+
+    def plan(self, apps: Iterable[_Concern], changes: Sequence[Change]) -> Plan:
         """Which applications judge which windows."""
         plan = Plan()
-        changed = {change.layer for change in changes}
-        boxes = {layer: [b for c in changes if c.layer == layer for b in _boxes_of(c)] for layer in changed}
+        boxes: dict[str, list[Box]] = {}
+        for change in changes:
+            boxes.setdefault(change.layer, []).extend(_boxes_of(change))
         groups: dict[Any, list[Application]] = {}
-        for app in apps:
-            if app.rule.scope == "global":
-                if changed & {*app.layers, *app.against}:
-                    plan.globals.append(app)
+        for concern in apps:
+            moved = concern.reads.keys() & boxes.keys()
+            if not moved:
                 continue
-            needs = needs_of([app], self._setting.catalogue)
-            read = frozenset(need.layer for need in needs) | frozenset(app.layers)
-            if changed & read:
-                reach = _rounded(max((need.reach for need in needs), default=0.0))
-                groups.setdefault((app.layers, read & changed, reach), []).append(app)
-        near: dict[tuple[str, Box], Any] = {}
+            if concern.app.rule.scope == "global":
+                plan.globals.append(concern.app)
+                continue
+            near = tuple(sorted((layer, concern.reads[layer]) for layer in moved))
+            groups.setdefault((concern.app.layers, near, concern.reach), []).append(concern.app)
+        known: dict[tuple[str, Box], list[Box]] = {}
         for (judged, moved, reach), some in groups.items():
-            windows = [grown(box, reach) for layer in moved for box in boxes[layer]]
-            for box in merged(windows):
+            around = merged(grown(box, by) for layer, by in moved for box in boxes[layer])
+            windows = list(around)
+            for box in around:
                 for layer in judged:
-                    if (layer, box) not in near:
-                        near[layer, box] = self._source.boxes(layer, box)
-                    windows += [grown(tuple(found), reach) for found in near[layer, box].tolist()]
+                    if (layer, box) not in known:
+                        known[layer, box] = self._source.boxes(layer, box)
+                    windows += [grown(found, reach) for found in known[layer, box]]
             # The east and north sides of a window are not its own.
-            plan.groups.append((some, merged([grown(window, 0.001) for window in windows])))
+            plan.groups.append((some, merged(grown(window, 0.001) for window in windows)))
         return plan
 
     def judge(self, plan: Plan, fids: Mapping[str, frozenset[int]]) -> None:
@@ -207,27 +229,33 @@ class _Edit:
     def settle(self, fids: Mapping[str, frozenset[int]], *, write: bool) -> Recheck:
         """Compare with the stored findings, and write what changed."""
         store, execute = self._store, self._connection.execute
+        about = _about(fids)
+        deferred = tuple(sorted(self._deferred))
+        if not self._found and not store.any_known(self._judged, self._looked, about):
+            return Recheck(deferred=deferred)
         store.begin()
         for portion in batched(self._found, PORTION):
             store.stage(self._encoder.rows(0, portion))
-        about = _about(fids)
-        for keys, box in self._judged:
-            store.look_in_box(keys, box)
-        if self._looked:
-            store.look_at_features(self._looked, about)
-        store.judge(self._setting.today, large=False)
-        # Rows are numbered in the order in which they were staged.
-        news = [row[0] for row in execute("SELECT news FROM pg_temp.judged ORDER BY n").fetchall()]
-        mended = tuple(row[0] for row in execute("SELECT id FROM pg_temp.gone ORDER BY id").fetchall())
-        if write:
-            store.write(None, datetime.now(UTC))
+        # Two dozen short statements: what takes time is waiting for the answer of each.
+        with self._connection.pipeline():
+            store.look_in_boxes(self._judged)
+            if self._looked:
+                store.look_at_features(self._looked, about)
+            store.judge(self._setting.today, large=False)
+            # Rows are numbered in the order in which they were staged.
+            judged = execute("SELECT news FROM pg_temp.judged ORDER BY n")
+            gone = execute("SELECT id FROM pg_temp.gone ORDER BY id")
+            if write:
+                store.write(None, datetime.now(UTC))
+            news = [row[0] for row in judged.fetchall()]
+            mended = tuple(row[0] for row in gone.fetchall())
         new = tuple(found for (_, found), kind in zip(self._found, news, strict=True) if kind == "new")
         return Recheck(
             new=new,
             again=len(news) - len(new),
             mended=mended,
             rejecting=tuple(one for one in new if one.reject and _names(one, fids)),
-            deferred=tuple(sorted(self._deferred)),
+            deferred=deferred,
         )
 
     def note(self, fids: Mapping[str, frozenset[int]], *, judged: bool) -> None:
@@ -270,21 +298,58 @@ class _Edit:
 
 
 @dataclass(frozen=True)
+class _Concern:
+    """An application, the layers that it reads, how far (m) around its window, and around what it judges."""
+
+    app: Application
+    reads: Mapping[str, float]
+    reach: float
+
+    @classmethod
+    def of(cls, app: Application, setting: Setting) -> _Concern:
+        if app.rule.scope == "global":
+            return cls(app, dict.fromkeys((*app.layers, *app.against), 0.0), 0.0)
+        reads = dict.fromkeys(app.layers, 0.0)
+        for need in needs_of([app], setting.catalogue):
+            reads[need.layer] = max(reads.get(need.layer, 0.0), _rounded(need.reach))
+        return cls(app, reads, max(reads[layer] for layer in app.layers))
+
+
+@dataclass(frozen=True)
 class _Known:
-    """What edits of one catalogue share."""
+    """What edits of one catalogue share. ``by_layer``: the applications that read each layer."""
 
     setting: Setting
-    applications: tuple[Application, ...]
     encoder: Encoder
+    concerns: tuple[_Concern, ...]
+    by_layer: Mapping[str, tuple[_Concern, ...]]
+    #: Statements of DatabaseSource.
+    queries: dict[Any, Any] = field(default_factory=dict)
+
+    def concerned(self, changes: Iterable[Change]) -> list[_Concern]:
+        """The applications that a change of these layers can matter to, each once."""
+        layers = dict.fromkeys(change.layer for change in changes)
+        found = {id(one): one for layer in layers for one in self.by_layer.get(layer, ())}
+        return list(found.values())
 
 
 _LAST: list[_Known] = []
 
 
 def _known(setting: Setting) -> _Known:
-    """Of the last setting, since a server has one until its layer files change."""
-    if not _LAST or _LAST[0].setting.catalogue is not setting.catalogue or _LAST[0].setting != setting:
-        _LAST[:] = [_Known(setting, tuple(applications(setting.catalogue)), Encoder(setting))]
+    """Of the last catalogue, since a server has one until its layer files change."""
+    if (
+        not _LAST
+        or _LAST[0].setting.catalogue is not setting.catalogue
+        or _LAST[0].setting.city != setting.city
+    ):
+        concerns = tuple(_Concern.of(app, setting) for app in applications(setting.catalogue))
+        by_layer: dict[str, list[_Concern]] = {}
+        for one in concerns:
+            for layer in one.reads:
+                by_layer.setdefault(layer, []).append(one)
+        frozen = {layer: tuple(some) for layer, some in by_layer.items()}
+        _LAST[:] = [_Known(setting, Encoder(setting), concerns, frozen)]
     return _LAST[0]
 
 
@@ -338,5 +403,5 @@ def _names(found: Finding, fids: Mapping[str, frozenset[int]]) -> bool:
 
 
 def _rounded(reach: float) -> float:
-    """A reach that many applications share, so that they share windows: 0, or a power of 4 centimetres up."""
-    return 0.0 if reach <= 0 else 0.01 * 4 ** float(np.ceil(np.log(reach / 0.01) / np.log(4)))
+    """Short reaches are one, so that most rules of a layer share their windows."""
+    return max(reach, _SHORT_M)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from gis.checks.source import Box
 
@@ -32,24 +33,33 @@ def try_hold_together(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box]) -> None:
-    """Wait for edits that judge the same ground. Always in one order, so that no two wait for each other."""
+def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box], *, wait: bool = True) -> bool:
+    """Hold the ground of ``boxes`` alone; False when it is not ``wait`` and another edit holds some of it.
+
+    In one call locks are always taken in one order, so that no two edits wait for each other.
+    """
+    cells = _cells(boxes)
+    take = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+    # 0 is all the ground: the others hold it together, a very large edit alone.
+    query = SQL(
+        "SELECT bool_and(got IS DISTINCT FROM 'false') FROM ("
+        "SELECT {}(%(key)s, 0)::text AS got UNION ALL SELECT {}(%(key)s, cell)::text FROM"
+        " (SELECT unnest(%(cells)s::integer[]) AS cell ORDER BY 1) AS cells) AS taken"
+    ).format(Identifier(f"{take}_shared" if cells else take), Identifier(take))
+    row = connection.execute(query, {"key": _CELLS, "cells": sorted(cells)}).fetchone()
+    return bool(row and row[0])
+
+
+def _cells(boxes: Iterable[Box]) -> set[int]:
+    """Numbers of the cells that the boxes touch; none when they are too many to be locked one by one."""
     cells: set[int] = set()
     for box in boxes:
         minx, miny, maxx, maxy = (int(v // _CELL) for v in box)
         if (maxx - minx + 1) * (maxy - miny + 1) > _MOST_CELLS:
-            cells = set()
-            break
+            return set()
         cells |= {
-            (x * 73_856_093 ^ y * 19_349_663) & 0x3FFFFFFF
+            1 + ((x * 73_856_093 ^ y * 19_349_663) & 0x3FFFFFFF)
             for x in range(minx, maxx + 1)
             for y in range(miny, maxy + 1)
         }
-    # 0 is all the ground: the others hold it together, a very large edit alone.
-    shared = "_shared" if cells and len(cells) <= _MOST_CELLS else ""
-    connection.execute(f"SELECT pg_advisory_xact_lock{shared}(%s, 0)".encode(), [_CELLS])
-    if shared:
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(%s, c) FROM (SELECT unnest(%s::integer[]) AS c ORDER BY 1) AS s",
-            [_CELLS, sorted(cell + 1 for cell in cells)],
-        )
+    return cells if len(cells) <= _MOST_CELLS else set()

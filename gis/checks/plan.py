@@ -162,8 +162,9 @@ class Planner:
 
 
 def reach_of(app: Application, setting: Setting) -> float:
-    """How far (m) around its features a local application looks."""
-    return max((need.reach for need in needs_of([app], setting.catalogue)), default=0.0)
+    """How far (m) from the features that it judges a local application has anchors."""
+    needs = needs_of([app], setting.catalogue)
+    return max((need.reach for need in needs if need.layer in app.layers), default=0.0)
 
 
 def _bounds(area: shapely.Geometry) -> Box:

@@ -82,7 +82,8 @@ class Recovery:
         box = task.box
         if box is None:
             return None
-        corners = np.concatenate([self._source.boxes(layer, box)[:, :2] for layer in app.layers])
+        boxes = [found for layer in app.layers for found in self._source.boxes(layer, box)]
+        corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)[:, :2]
         inside = (
             (corners[:, 0] >= box[0])
             & (corners[:, 0] < box[2])

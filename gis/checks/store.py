@@ -50,8 +50,7 @@ class Store:
 
     def begin(self) -> None:
         """Make the temporary tables of this session, or empty them."""
-        for statement in text.TEMPORARY:
-            self._connection.execute(statement)
+        self._connection.execute(text.TEMPORARY)
 
     # --- what was found --------------------------------------------------------------------------
 
@@ -95,24 +94,34 @@ class Store:
             where += SQL(" AND k.about && %(about)s")
         self._look(where, apps=apps, area=area, about=about)
 
-    def look_in_box(self, apps: Sequence[str], box: Box) -> None:
-        """Stored findings of ``apps`` whose anchor is in ``box``."""
-        where: Composable = SQL("k.app = ANY (%(apps)s) AND ") + text.NEAR_BOX + SQL(" AND ") + text.IN_BOX
-        self._look(where, apps=apps, **_edges(box))
+    def look_in_boxes(self, windows: Sequence[tuple[list[str], Box]]) -> None:
+        """Stored findings of some applications whose anchor is in a box, for each of ``windows``."""
+        if windows:
+            where, values = _in_boxes(windows)
+            self._look(where, **values)
 
     def look_at_features(self, apps: Sequence[str], about: Sequence[str]) -> None:
         """Stored findings of ``apps`` about one of the features (``layer/fid``)."""
         self._look(SQL("k.app = ANY (%(apps)s) AND k.about && %(about)s"), apps=apps, about=about)
+
+    def any_known(
+        self, windows: Sequence[tuple[list[str], Box]], apps: Sequence[str], about: Sequence[str]
+    ) -> bool:
+        """Is there a stored finding that look_in_box or look_at_features would look at?"""
+        where, values = _in_boxes(windows)
+        query = SQL(
+            "SELECT EXISTS (SELECT FROM bandoso.finding_key AS k WHERE {}"
+            " OR k.app = ANY (%(apps)s) AND k.about && %(about)s)"
+        ).format(where)
+        row = self._connection.execute(query, {**values, "apps": list(apps), "about": list(about)}).fetchone()
+        return bool(row and row[0])
 
     def look_away(self, apps: Sequence[str], box: Box | None) -> None:
         """Leave findings of ``apps`` alone, as far as their anchor is in ``box`` (None: everywhere)."""
         if box is None:
             self._connection.execute("DELETE FROM pg_temp.known WHERE app = ANY (%s)", [list(apps)])
             return
-        where = SQL("app = ANY (%(apps)s) AND ") + text.IN_BOX_PLAIN
-        self._connection.execute(
-            SQL("DELETE FROM pg_temp.known WHERE ") + where, {"apps": list(apps), **_edges(box)}
-        )
+        self._connection.execute(text.LOOK_AWAY, {"apps": list(apps), **_edges(box)})
 
     def leave_newer(self, run: int, snapshot: str, as_of: datetime) -> None:
         """Take out what edits, or runs on a newer state, have judged since this run's snapshot."""
@@ -197,5 +206,16 @@ def nearest_pairs(
             yield n, name
 
 
-def _edges(box: Box) -> dict[str, float]:
-    return dict(zip(("minx", "miny", "maxx", "maxy"), (float(v) for v in box), strict=True))
+def _in_boxes(windows: Sequence[tuple[list[str], Box]]) -> tuple[Composable, dict[str, Any]]:
+    """Keys ``k`` with an anchor in one of the windows, by their applications."""
+    parts: list[Composable] = [SQL("FALSE")]
+    values: dict[str, Any] = {}
+    for number, (keys, box) in enumerate(windows):
+        parts.append(text.in_box(str(number)))
+        values |= {f"apps{number}": list(keys), **_edges(box, str(number))}
+    return SQL(" OR ").join(parts), values
+
+
+def _edges(box: Box, suffix: str = "") -> dict[str, float]:
+    sides = (f"{side}{suffix}" for side in ("minx", "miny", "maxx", "maxy"))
+    return dict(zip(sides, (float(v) for v in box), strict=True))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from psycopg.sql import SQL, Composable, Composed
+from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
 
 from gis.checks.encode import COLUMNS
 from gis.db import sql as names
 
 #: Made once in a session (a pool's connection sees many edits, and each new table would be rows in the system
 #: catalogues), emptied at each commit.
-TEMPORARY = (
-    SQL("SET LOCAL client_min_messages = warning"),
+_TABLES = (
     SQL("CREATE TEMP TABLE IF NOT EXISTS staged (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ")
     + SQL(", ").join(SQL(f"{name} {kind}") for name, kind in COLUMNS.items())
     + SQL(") ON COMMIT DELETE ROWS"),
@@ -39,7 +38,15 @@ TEMPORARY = (
         " maxx double precision, maxy double precision, about text[], area public.geometry,"
         " everywhere boolean) ON COMMIT DELETE ROWS"
     ),
-    SQL("TRUNCATE pg_temp.staged, pg_temp.known, pg_temp.pair, pg_temp.judged, pg_temp.gone, pg_temp.newer"),
+)
+_NAMES = ("staged", "known", "pair", "judged", "gone", "newer")
+#: In one go. Emptied row by row: an edit has few, and a run starts without any.
+TEMPORARY = SQL("; ").join(
+    [
+        SQL("SET LOCAL client_min_messages = warning"),
+        *_TABLES,
+        *(SQL("DELETE FROM {}").format(Identifier("pg_temp", name)) for name in _NAMES),
+    ]
 )
 
 STAGED_WITHIN = SQL("DELETE FROM pg_temp.staged WHERE NOT public.ST_Intersects(geom, %s::public.geometry)")
@@ -51,14 +58,25 @@ LOOK = SQL(
     " ON CONFLICT (id) DO NOTHING"
 )
 
-#: By the index: native boxes are closed and compare with a tolerance of 1e-6, hence a little larger.
-NEAR_BOX = SQL(
-    "k.ax IS NOT NULL AND point(k.ax, k.ay) <@ box("
-    "point(greatest(%(minx)s, -1e12) - 0.001, greatest(%(miny)s, -1e12) - 0.001),"
-    " point(least(%(maxx)s, 1e12) + 0.001, least(%(maxy)s, 1e12) + 0.001))"
+
+def in_box(suffix: str = "") -> Composable:
+    """Keys ``k`` of some applications with an anchor in a box (parameters: apps, minx, ...; with a suffix).
+
+    By the index first: native boxes are closed and compare with a tolerance of 1e-6, hence a little larger.
+    """
+    names_of = {name: Placeholder(f"{name}{suffix}") for name in ("apps", "minx", "miny", "maxx", "maxy")}
+    return SQL(
+        "k.app = ANY ({apps}) AND k.ax IS NOT NULL AND point(k.ax, k.ay) <@ box("
+        "point(greatest({minx}, -1e12) - 0.001, greatest({miny}, -1e12) - 0.001),"
+        " point(least({maxx}, 1e12) + 0.001, least({maxy}, 1e12) + 0.001))"
+        " AND k.ax >= {minx} AND k.ax < {maxx} AND k.ay >= {miny} AND k.ay < {maxy}"
+    ).format(**names_of)
+
+
+LOOK_AWAY = SQL(
+    "DELETE FROM pg_temp.known WHERE app = ANY (%(apps)s)"
+    " AND ax >= %(minx)s AND ax < %(maxx)s AND ay >= %(miny)s AND ay < %(maxy)s"
 )
-IN_BOX_PLAIN = SQL("ax >= %(minx)s AND ax < %(maxx)s AND ay >= %(miny)s AND ay < %(maxy)s")
-IN_BOX = SQL("k.ax >= %(minx)s AND k.ax < %(maxx)s AND k.ay >= %(miny)s AND k.ay < %(maxy)s")
 
 NEWER = SQL(
     "INSERT INTO pg_temp.newer"

@@ -110,7 +110,8 @@ def _pictures(rule: Rule) -> tuple[dict[str, str], Finding | None]:
     if whole is None:
         return {}, found[0] if found else None
     drawn = {f"{rule.id}.svg": _picture(case, source, found, whole, rule.title.en)}
-    if near is not None and near[3] - near[1] < NEAR * (whole[3] - whole[1]):
+    seen_near = any(one.mends or shapely.length(shapely.envelope(one.where)) > 0 for one in found)
+    if near is not None and seen_near and near[3] - near[1] < NEAR * (whole[3] - whole[1]):
         drawn[f"{rule.id}-near.svg"] = _picture(case, source, found, near, f"{rule.title.en}, from near")
     return drawn, found[0] if found else None
 

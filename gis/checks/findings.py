@@ -114,10 +114,14 @@ def in_whole(whole: Whole, apps: Sequence[Application]) -> Iterator[Finding]:
             yield from known.also(whole, app)
 
 
+#: Units as people write them.
+_SIGNS = {"m2": "m²", "m3": "m³", "degree": "°"}
+
+
 def message(found: Finding, language: str) -> str:
     """The finding's message in ``vi`` or ``en``."""
     rule = rules()[found.rule].rule
-    unit = f" {found.unit}" if found.unit else ""
+    unit = f" {_SIGNS.get(found.unit, found.unit)}" if found.unit else ""
     words = {
         "value": "" if found.value is None else f"{_number(found.value)}{unit}",
         "limit": "" if found.limit is None else f"{_number(found.limit)}{unit}",

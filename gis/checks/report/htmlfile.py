@@ -143,7 +143,7 @@ def _line(one: Reported, language: str) -> dict[str, Any]:
 
 def _thumbnail(found: Finding, setting: Setting, source: Source | None) -> str:
     """The place with the features of the finding's layers around it."""
-    box = maps.box_around([found.where], ratio=1.5, margin=0.6, least=2.0)
+    box = maps.box_around([found.where], ratio=1.5, margin=0.6, least=0.4)
     if box is None:
         return ""
     around = _around(box, found, setting, source) if source is not None else []
@@ -169,6 +169,17 @@ def _around(box: Box, found: Finding, setting: Setting, source: Source) -> list[
     return drawn
 
 
+def _together(dots: list[maps.Drawn]) -> list[maps.Drawn]:
+    """The dots without the few that lie far off (a feature in the wrong province would shrink the rest)."""
+    if len(dots) < 8:
+        return dots
+    xy = np.array([(d.shape.x, d.shape.y) for d in dots])
+    low, high = np.quantile(xy, [0.1, 0.9], axis=0)
+    middle, reach = (low + high) / 2, np.maximum((high - low) * 2, 10 * CELL)
+    near = (np.abs(xy - middle) <= reach).all(axis=1)
+    return [dot for dot, keep in zip(dots, near, strict=True) if keep]
+
+
 def _overview(tally: Tally, setting: Setting, source: Source | None) -> str:
     """Where the findings are: a dot a cell, as large as there are many, in the colour of the worst."""
     dots = []
@@ -178,7 +189,7 @@ def _overview(tally: Tally, setting: Setting, source: Source | None) -> str:
         dots.append(
             maps.Drawn(place, worst, str(counts.total()), radius=min(2 + counts.total() ** 0.5 / 2, 12))
         )
-    box = maps.box_around([d.shape for d in dots], ratio=1.6, margin=0.08, least=500)
+    box = maps.box_around([d.shape for d in _together(dots)], ratio=1.6, margin=0.08, least=500)
     if box is None:
         return ""
     wards = (

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
@@ -44,14 +45,13 @@ def main() -> int:
     """Exit code 0: the job is done, or is not ours any more."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
+    told: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(told,), daemon=True).start()
     with contextlib.suppress(Exception):  # told when a job asks for it
         for module in PROCESSES.values():
             importlib.import_module(module).warm()
-    line = sys.stdin.readline().split()
-    if not line:
-        return 0
-    job, attempt = line[0], int(line[1])
-    threading.Thread(target=_end_with_runner, daemon=True).start()
+    name, number = told.get().split()
+    job, attempt = name.decode(), int(number)
     with contextlib.suppress(OSError):  # and where memory ends, a job can be run again
         Path("/proc/self/oom_score_adj").write_text("500")
 
@@ -109,10 +109,10 @@ def _run(job: str, attempt: int, settings: Settings, say: Any) -> None:
         result.finish(media_type, message)
 
 
-def _end_with_runner() -> None:
-    """Kill this process and its workers at once when the runner is gone: its job will be run again."""
-    while os.read(0, 1024):
-        pass
+def _listen(told: SimpleQueue[bytes]) -> None:
+    """Hand on what the runner says, and end this process and its workers when the runner is gone."""
+    while line := os.read(0, 1024):
+        told.put(line)
     os.killpg(0, signal.SIGKILL)
 
 

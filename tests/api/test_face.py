@@ -211,11 +211,13 @@ def _addresses() -> list[str]:
         "{z}/{y}/{x}": "14/7700/13045",
         "{style}": "city",
         "{stack}": "Be Vietnam Pro Regular",
+        "{process}": "nope",
+        "{job}": "0" * 32,
     }
     found = []
     for route in ROUTES:
         path = str(route.path)  # type: ignore[attr-defined]
-        if path.startswith("/map"):
+        if path.startswith("/map") or "GET" not in route.methods:  # type: ignore[attr-defined]
             continue  # the page's parameters are its own
         path = path.replace("/sprites/{name}", "/sprites/bandoso.json").replace("{name}", "0-255.pbf")
         for key, value in values.items():

@@ -342,7 +342,7 @@ def test_missing_rights_are_named_one_by_one(
 
         with pytest.raises(DatabaseError, match="may not create the roles"):
             prepare(tenant.owner_dsn, city, catalogue)
-        admin.execute("GRANT bandoso_reader TO tenant")
+        admin.execute("GRANT bandoso_reader, bandoso_jobs TO tenant")
 
         with pytest.raises(DatabaseError, match="may not write the table spatial_ref_sys"):
             prepare(tenant.owner_dsn, city, catalogue)

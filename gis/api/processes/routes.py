@@ -6,11 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gis.api.negotiate import COMMON, known_parameters
 from gis.api.processes import execute, jobs
 
 
-async def unknown(request: Request) -> Response:  # noqa: ARG001
+async def unknown(request: Request) -> Response:
     """A process that there is not."""
+    known_parameters(request, COMMON)
     raise jobs.no_such_process()
 
 

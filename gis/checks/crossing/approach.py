@@ -65,7 +65,7 @@ def approaches(works: Works, law: Law) -> Approaches:
     start, end, line = _segments(works)
     kept = _distinct(works)[line]
     start, end, line = start[kept], end[kept], line[kept]
-    reach = works.half_width + limits.farthest + works.half_width.max(initial=0.0)
+    reach = works.half_width + limits.farthest
     shapes = shapely.linestrings(np.stack([start[:, :2], end[:, :2]], axis=1))
     tree = shapely.STRtree(shapes)
     one, other = tree.query(shapes, predicate="dwithin", distance=reach[line])
@@ -94,9 +94,17 @@ class _Limits:
         self.water = works.kind == "water"
         self.sewage = works.kind == "sewage"
         self.parallel = np.where(self.water, law.parallel_water_m(2000 * works.half_width), np.nan)
-        flat = self.horizontal.ravel()
-        most = [flat[~np.isnan(flat)].max(initial=0.0), self.parallel[self.water].max(initial=0.0)]
-        self.farthest = float(np.nanmax(most))
+        widest = np.zeros(len(kinds))
+        np.maximum.at(widest, self.code, works.half_width)
+        apart = np.nan_to_num(self.horizontal) + widest
+        by_kind = apart.max(axis=1, initial=0.0)
+        #: (lines) how far from its outer face (m) an axis may be that is too near.
+        self.farthest = by_kind[self.code] if len(kinds) else np.zeros(0)
+        drinking = [widest[self.code[which]].max(initial=0.0) for which in (self.sewage, self.water)]
+        most = np.nan_to_num(self.parallel).max(initial=0.0)
+        water = np.where(self.water, np.nan_to_num(self.parallel) + drinking[0], 0.0)
+        sewage = np.where(self.sewage, most + drinking[1], 0.0)
+        self.farthest = np.maximum(self.farthest, np.maximum(water, sewage))
 
     def of(self, a: Ints, b: Ints, beside: Bools) -> tuple[Floats, Floats]:
         """Horizontal and vertical limits of pairs of lines."""
@@ -119,13 +127,18 @@ def _segments(works: Works) -> tuple[Floats, Floats, Ints]:
 def _distinct(works: Works) -> Bools:
     """(lines) the first of those of one kind that have the same geometry: copies (GEN-09) would make as many
     pairs as the square of their number, and say nothing."""
-    kept = np.zeros(len(works), bool)
+    kept = np.ones(len(works), bool)
+    boxes = shapely.bounds(works.geometry)
+    order = np.lexsort(boxes.T)
+    same = (boxes[order][1:] == boxes[order][:-1]).all(axis=1)
+    alike = np.unique(np.concatenate([order[1:][same], order[:-1][same]])) if len(order) else order
     first: dict[tuple[str, bytes], int] = {}
-    shapes = shapely.to_wkb(shapely.normalize(shapely.force_2d(works.geometry)))
-    for line, (kind, shape) in enumerate(zip(works.kind, shapes, strict=True)):
-        known = first.setdefault((kind, shape), line)
-        if known != line and works.key(line) < works.key(known):
-            first[kind, shape] = line
+    shapes = shapely.to_wkb(shapely.normalize(shapely.force_2d(works.geometry[alike])))
+    for line, shape in zip(alike.tolist(), shapes, strict=True):
+        known = first.setdefault((works.kind[line], shape), line)
+        if works.key(line) < works.key(known):
+            first[works.kind[line], shape] = line
+    kept[alike] = False
     kept[list(first.values())] = True
     return kept
 

@@ -155,8 +155,9 @@ def _findings(
 def _first_that_counts(works: Works, near: Approaches, order: Ints, way: str) -> int | None:
     a, b = int(near.a[order[0]]), int(near.b[order[0]])
     crossing: shapely.Geometry | None = None
-    if way == "plan":
-        crossing = shapely.intersection(works.geometry[a], works.geometry[b])
+    if way == "plan" and shapely.crosses(works.geometry[a], works.geometry[b]):
+        parts = shapely.get_parts(shapely.intersection(works.geometry[a], works.geometry[b]))
+        crossing = shapely.multipoints(parts[shapely.get_dimensions(parts) == 0])
     for at in order:
         place = shapely.Point(near.at_a[at])
         if crossing is not None and not crossing.is_empty:

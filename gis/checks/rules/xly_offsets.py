@@ -147,14 +147,10 @@ def _sampled(xyz: Floats, step: int) -> Ints:
 
 def _deliveries(features: Features) -> Objects:
     """(n) the load that each feature came with; the owner's name where it came with none."""
-    loads = features["load_id"]
-    names: Objects = np.array(
-        [
-            f"owner {owner}" if np.isnan(load) else f"load {load:.0f}"
-            for load, owner in zip(loads, features.owner, strict=True)
-        ],
-        dtype=object,
-    )
+    loads, code = np.unique(features["load_id"], return_inverse=True)
+    names: Objects = np.array([f"load {load:.0f}" for load in loads], dtype=object)[code]
+    none = np.isnan(features["load_id"])
+    names[none] = np.array([f"owner {owner}" for owner in features.owner[none]], dtype=object)
     return names
 
 

@@ -131,7 +131,7 @@ def _outside(
         for ward in units.geometry[in_area]:
             shapely.prepare(ward)
             distance = np.minimum(distance, shapely.distance(points, ward))
-    return np.where(known | ~own.is_empty, distance, 0.0)
+    return np.where(known | (not own.is_empty), distance, 0.0)
 
 
 def _in_any(units: Features, which: Bools, points: Objects) -> Bools:

@@ -78,8 +78,9 @@ class Features:
 
     @cached_property
     def boxes(self) -> Floats:
-        """(n, 4) minx, miny, maxx, maxy; NaN for an empty geometry."""
+        """(n, 4) minx, miny, maxx, maxy; NaN for geometry without a finite box, such as an empty one."""
         found: Floats = shapely.bounds(self.geometry)
+        found[~np.isfinite(found).all(axis=1)] = np.nan
         return found
 
     @cached_property

@@ -52,7 +52,7 @@ def first_same(geometry: Objects, kinds: Ints, boxes: Floats, tolerance: float, 
             unique.append(n)
         else:
             twin[n] = before
-    near = _first_near(shapes, kinds[rows], boxes[rows], np.array(unique), tolerance, height)
+    near = _first_near(shapes, geometry[rows], kinds[rows], boxes[rows], np.array(unique), tolerance, height)
     # The first of a twin's twin is the first of both.
     of_twin = near[np.maximum(twin, 0)]
     first = np.where(twin >= 0, np.where(of_twin >= 0, of_twin, twin), near)
@@ -81,10 +81,12 @@ def _suspects(boxes: Floats, tolerance: float) -> Ints:
 
 
 def _first_near(
-    shapes: Objects, kinds: Ints, boxes: Floats, unique: Ints, tolerance: float, height: float
+    shapes: Objects, drawn: Objects, kinds: Ints, boxes: Floats, unique: Ints, tolerance: float, height: float
 ) -> Ints:
-    """(n) for each of ``unique`` the first of them that is nearly the same; -1 for none, and for the "
-    "others."""
+    """(n) for each of ``unique`` the first of them that is nearly the same; -1 for none, and for the others.
+
+    ``shapes`` are ``drawn`` in normal form.
+    """
     near = np.full(len(shapes), -1, dtype=np.int64)
     if len(unique) < 2 or tolerance <= 0:
         return near
@@ -95,12 +97,15 @@ def _first_near(
     )
     _, exact = np.unique(counts, axis=0, return_inverse=True)
     for group in _groups(marks, exact.ravel(), tolerance):
-        _settle(near, shapes, unique[group], marks[group], tolerance, height)
+        _settle(near, shapes, drawn, unique[group], marks[group], tolerance, height)
     return near
 
 
 def _means(shapes: Objects) -> Floats:
-    """(n, 2) middle of the vertices, which moves no farther than they do; a ring's closing vertex is none."""
+    """(n, 2) middle of the vertices, which moves no farther than they do; a ring's closing vertex is none.
+
+    Lines have 0: whether one closes, and so where it begins, may be a matter of the tolerance.
+    """
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     paths = paths_of(shapes)
     weight = np.ones(len(xy))
@@ -108,7 +113,9 @@ def _means(shapes: Objects) -> Floats:
     origin = xy.min(axis=0)
     count = np.bincount(owner, weight, minlength=len(shapes))
     sums = [np.bincount(owner, weight * (xy[:, i] - origin[i]), minlength=len(shapes)) for i in (0, 1)]
-    return np.column_stack(sums) / np.maximum(count, 1)[:, None]
+    means = np.column_stack(sums) / np.maximum(count, 1)[:, None]
+    means[np.isin(shapely.get_type_id(shapes), (1, 2, 5))] = 0.0
+    return means
 
 
 def _groups(marks: Floats, exact: Ints, tolerance: float) -> list[Ints]:
@@ -136,7 +143,9 @@ def _groups(marks: Floats, exact: Ints, tolerance: float) -> list[Ints]:
     return done
 
 
-def _settle(near: Ints, shapes: Objects, group: Ints, marks: Floats, tolerance: float, height: float) -> None:
+def _settle(
+    near: Ints, shapes: Objects, drawn: Objects, group: Ints, marks: Floats, tolerance: float, height: float
+) -> None:
     """Give each of the group its first; one after the other against all that have none yet.
 
     Thousands in one place find theirs in the first rounds, so the rounds are few or short.
@@ -157,7 +166,7 @@ def _settle(near: Ints, shapes: Objects, group: Ints, marks: Floats, tolerance: 
         for n in np.flatnonzero(~alike) if xyz.shape[1] > 1 else ():
             if patience > 0:
                 patience -= 1
-                alike[n] = same(shapes[group[first]], shapes[group[may[n]]], tolerance, height)
+                alike[n] = same(drawn[group[first]], drawn[group[may[n]]], tolerance, height)
         near[group[may[alike]]] = group[first]
         free[may[alike]] = False
 
@@ -204,12 +213,20 @@ def _same_piece(
         return False
     if not len(a):
         return True
-    starts = np.flatnonzero((np.abs(b[:, :2] - a[0, :2]) <= tolerance).all(axis=1)) if ring else [0]
-    for way in (1, -1):
-        for begin in starts[:_MOST_STARTS]:
-            turned = np.roll(b, -begin, axis=0) if ring else b
-            if way < 0:
-                turned = np.roll(turned[::-1], 1, axis=0) if ring else turned[::-1]
-            if _alike(turned[None], a, tolerance, height)[0]:
-                return True
+    if not ring:
+        if _alike(b[None], a, tolerance, height)[0] or _alike(b[None, ::-1], a, tolerance, height)[0]:
+            return True
+        if not (_closed(a) and _closed(b)):
+            return False
+        a, b = a[:-1], b[:-1]  # a closed line may begin anywhere, as a ring
+    starts = np.flatnonzero((np.abs(b[:, :2] - a[0, :2]) <= tolerance).all(axis=1))
+    for begin in starts[:_MOST_STARTS]:
+        forth = np.roll(b, -begin, axis=0)
+        back = np.roll(forth[::-1], 1, axis=0)
+        if _alike(np.stack([forth, back]), a, tolerance, height).any():
+            return True
     return False
+
+
+def _closed(line: Floats) -> bool:
+    return len(line) > 3 and bool((line[0, :2] == line[-1, :2]).all())

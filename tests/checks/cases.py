@@ -89,7 +89,7 @@ def features_of(catalogue: Catalogue, layer_id: str, rows: Sequence[dict[str, An
     geometry = np.empty(len(rows), dtype=object)
     for index, row in enumerate(rows):
         shape = row.get("geometry")
-        if shape is None:
+        if "geometry" not in row:
             shape = shapely.transform(
                 shapely.from_wkt(row["wkt"]),
                 lambda xyz: xyz + np.array([*ORIGIN, 0.0][: xyz.shape[1]]),

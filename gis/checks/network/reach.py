@@ -57,15 +57,18 @@ def cut_off(graph: Graph, near: float, outside: Bools | None = None, *, fed_outs
     fed[: len(graph)] = roots(graph)
     if outside is not None and fed_outside:
         fed[: len(graph)] |= outside
-    fed &= used
-    rooted = bool(fed.any()) or outside is not None
+    rooted = outside is not None or bool((fed & used).any())
+    if not rooted:
+        # A works without a pipe feeds nothing, unless the pipe only stops short of it.
+        rooted = len(_gaps(graph, known, np.flatnonzero(fed[: len(graph)]), near)[0]) > 0
     if not rooted:
         fed = _largest(known)
     none = np.empty(0, np.int64)
     missing = _missing(graph, known, fed, rooted, (none, none))
     arcs = (none, none)
     if len(missing):
-        arcs = _gaps(graph, known, missing, near)
+        ends = np.unique(np.concatenate([known.first[missing], known.second[missing]]))
+        arcs = _gaps(graph, known, ends[ends < len(graph)], near)
         missing = _missing(graph, known, fed, rooted, arcs)
     first, second = known.first[missing], known.second[missing]
     label = pieces(np.concatenate([first, arcs[0]]), np.concatenate([second, arcs[1]]), known.count)
@@ -105,10 +108,8 @@ def _largest(known: Joints) -> Bools:
     return fed
 
 
-def _gaps(graph: Graph, known: Joints, missing: Ints, near: float) -> tuple[Ints, Ints]:
-    """Arcs, both ways, between nodes of lines that are cut off and what lies within ``near`` of them."""
-    nodes = np.unique(np.concatenate([known.first[missing], known.second[missing]]))
-    nodes = nodes[nodes < len(graph)]
+def _gaps(graph: Graph, known: Joints, nodes: Ints, near: float) -> tuple[Ints, Ints]:
+    """Arcs, both ways, between the nodes and what lies within ``near`` of them."""
     if not len(nodes):
         return nodes, nodes
     k = min(_NEAREST + 1, len(graph))

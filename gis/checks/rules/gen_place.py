@@ -146,7 +146,7 @@ def _outside(window: Window, app: Application, features: Features, judged: Bools
 
     boundary = app.text("boundary")
     if boundary in window.setting.catalogue.layers and boundary not in app.layers:
-        yield _off_boundary(window.sound(boundary), features, judged, app.number("margin_m"))
+        yield _off_boundary(window.features(boundary), features, judged, app.number("margin_m"))
 
 
 def _beyond(boxes: Floats, box: Box) -> Floats:
@@ -201,9 +201,8 @@ def _sheet(name: str, storage: int) -> tuple[shapely.Polygon, int] | None:
 
 def _off_boundary(boundary: Features, features: Features, judged: Bools, margin: float) -> _Out:
     rows = np.flatnonzero(judged)
-    if len(boundary) and len(rows):
-        city = boundary.geometry[0] if len(boundary) == 1 else shapely.union_all(boundary.geometry)
-        shapely.prepare(city)
+    city = _area(tuple(shapely.to_wkb(boundary.geometry))) if len(rows) else None
+    if city is not None:
         boxes = features.boxes[rows]
         all_of_them = shapely.box(*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
         if not shapely.covers(city, all_of_them):
@@ -214,6 +213,18 @@ def _off_boundary(boundary: Features, features: Features, judged: Bools, margin:
             off = shapely.distance(city, _shapes(features, rows))
             return _Out(rows, off, margin, [_said(_BOUNDARY, off=one) for one in off], "W")
     return _Out(np.empty(0, np.int64), np.empty(0), margin, [])
+
+
+@lru_cache(maxsize=4)
+def _area(boundary: tuple[bytes, ...]) -> Any:
+    """The boundary, prepared; None without a sound one. Kept, as every window and every edit asks for it."""
+    shapes = shapely.from_wkb(np.array([wkb for wkb in boundary if wkb], dtype=object))
+    shapes = shapes[shapely.is_valid(shapes) & ~shapely.is_empty(shapes)]
+    if not len(shapes):
+        return None
+    city = shapes[0] if len(shapes) == 1 else shapely.union_all(shapes)
+    shapely.prepare(city)
+    return city
 
 
 def _shapes(features: Features, rows: Ints) -> Any:

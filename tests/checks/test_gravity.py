@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gis import crs
 from gis.checks.features import Features
 from gis.checks.findings import in_whole, in_window
 from gis.checks.gravity.circles import circles
@@ -18,7 +21,7 @@ from gis.checks.model import Application, Finding
 from gis.checks.registry import applications
 from gis.checks.source import EVERYWHERE, Box, MemorySource
 from gis.checks.whole import Whole
-from tests.checks.cases import brief, features_of, setting
+from tests.checks.cases import Case, all_cases, brief, check, features_of, setting, source_of
 from tests.checks.demo_source import demo_source
 
 #: Three superblocks: the third begins a second row, so that there is a 110 kV line between rows.
@@ -116,6 +119,39 @@ def test_an_edit_that_leads_foul_water_into_a_storm_drain() -> None:
     assert named(list(in_whole(Whole(source, setting()), DRN_10))) == [["A", "B"], ["D", "E"]]
     assert named(list(in_whole(edited(source, "B"), DRN_10))) == [["A", "B"]]
     assert named(list(in_whole(edited(source, "C"), DRN_10))) == []
+
+
+# --- other units
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in all_cases() if c.picture and c.rule[:3] in ("DRN", "XLY")], ids=str
+)
+def test_a_city_in_feet(case: Case) -> None:
+    """The same things, measured in US survey feet: the same findings in metres."""
+    feet, at = 3547, setting()
+    unit = crs.definition(feet).unit_m
+    assert unit < 0.31
+    city = at.city.model_copy(update={"crs": at.city.crs.model_copy(update={"storage": feet})})
+    layers = {}
+    for name, rows in case.layers.items():
+        features = features_of(at.catalogue, name, rows)
+        shapes = features.geometry
+        for flat in (True, False):
+            which = shapely.has_z(shapes) != flat
+            scale = np.array([1 / unit, 1 / unit, 1.0])[: 2 if flat else 3]
+            shapes[which] = shapely.transform(shapes[which], lambda xyz, s=scale: xyz * s, include_z=not flat)
+        layers[name] = Features(
+            features.layer, features.fid, features.asset_id, features.owner, shapes, features.columns
+        )
+    apps = [
+        replace(a, parameters={**a.parameters, **case.parameters}) for a in mine() if a.rule.id == case.rule
+    ]
+    source, there = MemorySource(at.catalogue, layers), replace(at, city=city)
+    found = [*in_window(EVERYWHERE, source, there, apps), *in_whole(Whole(source, there), apps)]
+    assert [one[:3] for one in brief(found)] == [one[:3] for one in brief(check(case, source_of(case)))]
+    for one, wanted in zip(found, case.findings, strict=True):
+        assert one.value == pytest.approx(wanted.get("value", one.value), abs=1e-4)
 
 
 # --- the demo

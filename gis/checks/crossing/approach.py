@@ -28,8 +28,8 @@ _PORTION = 500_000
 class Approaches:
     """``n`` pairs of segments, one of line ``a`` and one of line ``b``, where these come too near.
 
-    ``at_a``, ``at_b`` (n, 2): the nearest points in plan. ``plan`` and ``vertical``: distance (m) between
-    the outer faces, negative where they overlap; vertical is NaN where a height is unknown.
+    ``at_a``, ``at_b`` (n, 2): the nearest points in plan (storage CRS). ``plan`` and ``vertical``: distance
+    (m) between the outer faces, negative where they overlap; vertical is NaN where a height is unknown.
     """
 
     a: Ints
@@ -68,7 +68,7 @@ def approaches(works: Works, law: Law) -> Approaches:
     reach = works.half_width + limits.farthest
     shapes = shapely.linestrings(np.stack([start[:, :2], end[:, :2]], axis=1))
     tree = shapely.STRtree(shapes)
-    one, other = tree.query(shapes, predicate="dwithin", distance=reach[line])
+    one, other = tree.query(shapes, predicate="dwithin", distance=reach[line] / works.unit)
     wanted = line[one] < line[other]
     one, other = one[wanted], other[wanted]
     found = [
@@ -155,7 +155,7 @@ def _judged(
     t, w, crossing = _nearest(u, v, (r - p)[:, :2])
     at_a, at_b = p[:, :2] + t[:, None] * u, r[:, :2] + w[:, None] * v
     gap = (r - p)[:, :2] + w[:, None] * v - t[:, None] * u
-    distance = np.where(crossing, 0.0, np.sqrt((gap**2).sum(axis=1)))
+    distance = np.where(crossing, 0.0, np.sqrt((gap**2).sum(axis=1))) * works.unit
     plan = distance - works.half_width[a] - works.half_width[b]
     za, zb = p[:, 2] + t * (q - p)[:, 2], r[:, 2] + w * (s - r)[:, 2]
     apart = np.abs(za - zb)
@@ -217,6 +217,6 @@ def _joined(works: Works, near: Approaches) -> Bools:
     for one, other in ((0, 1), (1, 0)):
         for end in (0, 1):
             points = shapely.points(works.ends[pairs[:, one], end])
-            joined |= shapely.dwithin(points, works.geometry[pairs[:, other]], JOINED)
+            joined |= shapely.dwithin(points, works.geometry[pairs[:, other]], JOINED / works.unit)
     found[which] = joined[inverse.ravel()]
     return found

@@ -22,7 +22,9 @@ def sheltered(works: Works, a: int, b: int, place: shapely.Geometry) -> bool:
     if works.container[a] or works.container[b]:
         container, content = (a, b) if works.container[a] else (b, a)
         return not works.container[content] and _inside(works, content, container, place)
-    near: Ints = works.tree.query(place, predicate="dwithin", distance=works.half_width.max() + _WALL)
+    near: Ints = works.tree.query(
+        place, predicate="dwithin", distance=(works.half_width.max() + _WALL) / works.unit
+    )
     return any(
         _inside(works, a, c, place) and _inside(works, b, c, place) for c in near[works.container[near]]
     )
@@ -31,13 +33,13 @@ def sheltered(works: Works, a: int, b: int, place: shapely.Geometry) -> bool:
 def _inside(works: Works, line: int, container: int, place: shapely.Geometry) -> bool:
     half = works.half_width[container] + _WALL
     axis, shape = works.geometry[container], works.geometry[line]
-    if not shapely.dwithin(axis, place, half + works.half_width[line]):
+    if not shapely.dwithin(axis, place, (half + works.half_width[line]) / works.unit):
         return False
     apart = abs(height_at(works, line, place) - height_at(works, container, place))
     if apart > works.half_height[container] + _WALL:  # not when a height is unknown
         return False
-    within = shapely.intersection(shape, shapely.buffer(axis, half)).length
-    return bool(within >= min(2 * _ALONG * half, _MOST * shape.length))
+    within = shapely.intersection(shape, shapely.buffer(axis, half / works.unit)).length * works.unit
+    return bool(within >= min(2 * _ALONG * half, _MOST * works.length[line]))
 
 
 def height_at(works: Works, line: int, place: shapely.Geometry) -> float:
@@ -56,10 +58,10 @@ def hop(works: Works, a: int, b: int, place: shapely.Geometry) -> bool:
     """Whether a short line of the same sector joins the two."""
     if works.sector[a] != works.sector[b]:
         return False
-    near = works.tree.query(place, predicate="dwithin", distance=HOP)
+    near = works.tree.query(place, predicate="dwithin", distance=HOP / works.unit)
     for piece in near[(works.length[near] <= HOP) & (works.sector[near] == works.sector[a])]:
         ends = shapely.points(works.ends[piece])
-        to_a, to_b = (shapely.dwithin(ends, works.geometry[other], JOINED) for other in (a, b))
+        to_a, to_b = (shapely.dwithin(ends, works.geometry[other], JOINED / works.unit) for other in (a, b))
         if piece not in (a, b) and ((to_a[0] and to_b[1]) or (to_a[1] and to_b[0])):
             return True
     return False

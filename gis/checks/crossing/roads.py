@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 import shapely
 
+from gis.checks.crossing.works import UNITS
 from gis.checks.features import Bools, Features, Floats, Ints, Objects
+from gis.checks.network.graph import unit_m
 from gis.checks.network.members import one_of
 from gis.checks.window import Need, Window, columns_of
 from layers.registry import Catalogue
@@ -26,10 +28,12 @@ class Carriageways:
     """``n`` pieces of roads on the ground whose width is known."""
 
     features: Features
-    #: (n) the road of each piece, its centre line, half its width (m).
+    #: (n) the road of each piece, its centre line, half its width (units of the storage CRS).
     road: Ints
     line: Objects
     half: Floats
+    #: Metres in a unit of the storage CRS.
+    unit: float
 
     @cached_property
     def tree(self) -> shapely.STRtree:
@@ -58,30 +62,31 @@ class Carriageways:
         goes_on = np.ones(len(point), bool)
         at = np.flatnonzero(end)
         if len(at):
-            meeting = self._ends.query(nearest[at], predicate="dwithin", distance=_JUNCTION)[0]
+            meeting = self._ends.query(nearest[at], predicate="dwithin", distance=_JUNCTION / self.unit)[0]
             goes_on[at] = np.bincount(meeting, minlength=len(at)) > 1
-        return point[goes_on], piece[goes_on], inside[goes_on]
+        return point[goes_on], piece[goes_on], inside[goes_on] * self.unit
 
 
 def road_needs(catalogue: Catalogue, layer: str, reach: float) -> Need:
     """What carriageways_of reads of a layer, for points within ``reach`` of a window."""
     known = catalogue.layers[layer]
     names = [name for name in (*_FIELDS, _CLASS) if known.field(name)]
-    return Need(layer, columns_of(names), WIDEST + 1.0 + reach)
+    return Need(layer, columns_of(names), (WIDEST + 1.0 + reach) * UNITS)
 
 
 def carriageways_of(window: Window, layer: str, lane_m: float) -> Carriageways:
     """The carriageways of a layer around a window. Without a width it is that of the lanes; roads on
     bridges and in tunnels, those not for cars, and those of neither width nor lanes are left out."""
-    return window.memo(("roads", layer, lane_m), lambda: _build(window.sound(layer), lane_m))
+    unit = unit_m(window.setting.city)
+    return window.memo(("roads", layer, lane_m), lambda: _build(window.sound(layer), lane_m, unit))
 
 
-def _build(features: Features, lane_m: float) -> Carriageways:
+def _build(features: Features, lane_m: float, unit: float) -> Carriageways:
     nothing = np.full(len(features), np.nan)
     width, lanes, level = (
         features[name] if features.layer.field(name) else nothing for name in _FIELDS
     )  # fmt: skip
-    half = np.minimum(np.where(width > 0, width, lanes * lane_m) / 2, WIDEST)
+    half = np.minimum(np.where(width > 0, width, lanes * lane_m) / 2, WIDEST) / unit
     kept: Bools = (half > 0) & ((level == 0) | np.isnan(level))
     if features.layer.field(_CLASS):
         kept &= ~one_of(features[_CLASS], _NOT_FOR_CARS)
@@ -89,4 +94,4 @@ def _build(features: Features, lane_m: float) -> Carriageways:
     line, part = shapely.get_parts(features.geometry[roads], return_index=True)
     long = (shapely.get_type_id(line) == 1) & (shapely.length(line) > 0)
     road = roads[part[long]].astype(np.int64)
-    return Carriageways(features, road, line[long], half[road])
+    return Carriageways(features, road, line[long], half[road], unit)

@@ -11,6 +11,7 @@ import shapely
 
 from gis.checks.features import Bools, Features, Floats, Ints, Objects
 from gis.checks.model import Application
+from gis.checks.network.graph import unit_m
 from gis.checks.network.members import Members, selected
 from gis.checks.window import Need, Window, columns_of
 from layers.model import WorkDef
@@ -22,12 +23,17 @@ ACCURACY = {"A": 0.05, "B1": 0.15, "B2": 0.25, "B3": 0.50}
 LOCATED = ("A", "B1", "B2")
 #: A work is judged as at most twice this wide (m): wider ones are areas. It bounds the reach of rules.
 WIDEST = 5.0
+#: Units of the storage CRS in a metre, at most (feet): reaches are given in units before the city is known.
+UNITS = 3.3
 _QUALITY = ("quality_level", "horizontal_accuracy_m", "vertical_accuracy_m")
 
 
 @dataclass(frozen=True)
 class Works:
-    """``n`` lines. Sizes and accuracies in m; NaN is unknown, but an unknown size counts as 0."""
+    """``n`` lines. Sizes and accuracies in m; NaN is unknown, but an unknown size counts as 0.
+
+    Coordinates are in units of the storage CRS, ``unit`` metres each; heights are in metres.
+    """
 
     members: Members
     #: (n) number of the WorkDef, and what it says.
@@ -44,6 +50,7 @@ class Works:
     #: Vertices (m, 3) of all lines, Z that of the axis or NaN; line i at offsets[i]:offsets[i + 1].
     vertices: Floats
     offsets: Ints
+    unit: float
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -67,7 +74,8 @@ class Works:
 
     @cached_property
     def length(self) -> Floats:
-        found: Floats = shapely.length(self.geometry)
+        """(n) in m."""
+        found: Floats = shapely.length(self.geometry) * self.unit
         return found
 
     @cached_property
@@ -76,21 +84,22 @@ class Works:
 
 
 def works_needs(app: Application, catalogue: Catalogue, reach: float) -> Iterator[Need]:
-    """What works_of reads of the application's layers."""
+    """What works_of reads of the application's layers, ``reach`` metres around a window."""
     for work in catalogue.works:
         if work.layer in app.layers:
             layer = catalogue.layers[work.layer]
-            yield Need(work.layer, columns_of([*work.fields(), *_present(layer)]), reach)
+            yield Need(work.layer, columns_of([*work.fields(), *_present(layer)]), reach * UNITS)
 
 
 def works_of(window: Window, app: Application) -> Works:
     """The works of the application's layers around a window, made once for all rules that ask for these."""
     catalogue = window.setting.catalogue
     defs = [work for work in catalogue.works if work.layer in app.layers]
-    return window.memo(("works", app.layers), lambda: build(defs, window.sound))
+    unit = unit_m(window.setting.city)
+    return window.memo(("works", app.layers), lambda: build(defs, window.sound, unit))
 
 
-def build(defs: Iterable[WorkDef], features: Callable[[str], Features]) -> Works:
+def build(defs: Iterable[WorkDef], features: Callable[[str], Features], unit: float = 1.0) -> Works:
     """The works that ``defs`` choose, each by the first that does. Points, polygons and lines of no length
     are left out."""
     defs = list(defs)
@@ -124,6 +133,7 @@ def build(defs: Iterable[WorkDef], features: Callable[[str], Features]) -> Works
         np.concatenate([*(_levels(p, w)[1] for p, w in zip(parts, chosen, strict=True)), np.empty(0, bool)]),
         xyz,
         offsets,
+        unit,
     )
 
 

@@ -15,7 +15,7 @@ import shapely
 
 from gis.checks.features import Bools, Floats, Ints, Objects
 from gis.checks.model import Application
-from gis.checks.network.graph import Graph, graph_needs, graph_of
+from gis.checks.network.graph import Graph, graph_needs, graph_of, unit_m
 from gis.checks.network.members import one_of
 from gis.checks.window import Need, Window
 from layers.registry import Catalogue
@@ -53,6 +53,8 @@ class Drains:
     area: Floats
     height: Floats
     diameter: Floats
+    #: Metres in a unit of the storage CRS.
+    unit: float
 
     def __len__(self) -> int:
         return len(self.live)
@@ -64,7 +66,7 @@ class Drains:
 
     @cached_property
     def length(self) -> Floats:
-        found: Floats = shapely.length(self.graph.lines.geometry)
+        found: Floats = shapely.length(self.graph.lines.geometry) * self.unit
         return found
 
     @cached_property
@@ -130,12 +132,12 @@ def drains_of(window: Window, app: Application) -> Drains:
 
     def compute() -> Drains:
         closed = {work.layer for work in window.setting.catalogue.works}
-        return drains(graph_of(window, app), closed)
+        return drains(graph_of(window, app), closed, unit_m(window.setting.city))
 
     return window.memo(("drains", app.network), compute)
 
 
-def drains(graph: Graph, in_ground: set[str]) -> Drains:
+def drains(graph: Graph, in_ground: set[str], unit: float = 1.0) -> Drains:
     """The lines of a graph as drains; those of the layers ``in_ground`` are closed conduits."""
     lines = graph.lines
     # Layers without these fields give null.
@@ -164,6 +166,7 @@ def drains(graph: Graph, in_ground: set[str]) -> Drains:
         area,
         height,
         np.sqrt(area * 4 / np.pi) * 1000,
+        unit,
     )
 
 

@@ -57,6 +57,7 @@ DRN_06 = Rule(
         ),
     ),
     dimensions=(1,),
+    sees_unsound=True,
 )
 DRN_07 = Rule(
     id="DRN-07",
@@ -79,6 +80,7 @@ DRN_07 = Rule(
         Parameter("most_m", Text(vi="Sâu nhất", en="Deepest"), 12.0, "m", minimum=1, maximum=100),
     ),
     dimensions=(0,),
+    sees_unsound=True,
 )
 DRN_08 = Rule(
     id="DRN-08",
@@ -101,6 +103,7 @@ DRN_08 = Rule(
     source="TCVN 7957 (config/law/networks.yml)",
     unit="m",
     dimensions=(1,),
+    sees_unsound=True,
 )
 
 

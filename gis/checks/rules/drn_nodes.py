@@ -44,6 +44,7 @@ DRN_03 = Rule(
     source="TCVN 7957; practice",
     unit="mm",
     dimensions=(0, 1),
+    sees_unsound=True,
 )
 DRN_04 = Rule(
     id="DRN-04",
@@ -66,6 +67,7 @@ DRN_04 = Rule(
     unit="m",
     parameters=(_TOLERANCE,),
     dimensions=(0, 1),
+    sees_unsound=True,
 )
 DRN_05 = Rule(
     id="DRN-05",
@@ -88,6 +90,7 @@ DRN_05 = Rule(
     unit="m",
     parameters=(_TOLERANCE,),
     dimensions=(0, 1),
+    sees_unsound=True,
 )
 
 

@@ -40,6 +40,7 @@ DRN_01 = Rule(
         Parameter("rise_m", Text(vi="Cho phép dâng", en="Allowed rise"), 0.0, "m", minimum=0, maximum=10),
     ),
     dimensions=(1,),
+    sees_unsound=True,
 )
 DRN_02 = Rule(
     id="DRN-02",
@@ -60,6 +61,7 @@ DRN_02 = Rule(
     source="TCVN 7957: 1/D (config/law/networks.yml)",
     unit="‰",
     dimensions=(1,),
+    sees_unsound=True,
 )
 DRN_09 = Rule(
     id="DRN-09",
@@ -81,6 +83,7 @@ DRN_09 = Rule(
     scope="local",
     source="Practice; layers are drawn downstream",
     dimensions=(1,),
+    sees_unsound=True,
 )
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import shapely
 
 from gis.checks.crossing.among import meant, needs
-from gis.checks.crossing.works import works_needs, works_of
+from gis.checks.crossing.works import UNITS, works_needs, works_of
 from gis.checks.features import Features, Floats
 from gis.checks.findings import finding
 from gis.checks.law import Law, law_of
 from gis.checks.model import Application, Finding, Parameter, Rule
+from gis.checks.network.graph import unit_m
 from gis.checks.registry import local
 from gis.checks.window import Need, Window, meeting_corner
 from layers.model import Text
@@ -77,7 +78,7 @@ def xly_01(window: Window, app: Application) -> Iterator[Finding]:
         for one, other, anchor in zip(line, building, anchors, strict=True):
             shape = buildings.geometry[other]
             inside = shapely.intersection(shapely.force_2d(works.geometry[one]), shape)
-            depth = _deepest(inside, shape)
+            depth = _deepest(inside, shape) * works.unit
             if depth <= limit:
                 continue
             features, index = works.about(int(one))
@@ -93,7 +94,7 @@ def xly_01(window: Window, app: Application) -> Iterator[Finding]:
 
 
 def _deepest(part: shapely.Geometry, area: shapely.Geometry) -> float:
-    """How far (m) the point of ``part`` that is farthest from the boundary of ``area`` is from it."""
+    """How far (units) the point of ``part`` that is farthest from the boundary of ``area`` is from it."""
     points = shapely.points(shapely.get_coordinates(shapely.segmentize(part, _STEP)))
     if shapely.get_dimensions(part) == 2:
         middle = shapely.get_point(shapely.maximum_inscribed_circle(part, 0.01), 0)
@@ -146,25 +147,27 @@ _LEVELS = {"mv": 22.0, "hv": 110.0, "ehv": 220.0}
 
 def _corridor_needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
     yield from needs(app, catalogue, app.layers, 0.0)
-    yield from needs(app, catalogue, app.against, WIDEST, *_LINE_FIELDS)
+    yield from needs(app, catalogue, app.against, WIDEST * UNITS, *_LINE_FIELDS)
 
 
 @local(XLY_05, needs=_corridor_needs)
 def xly_05(window: Window, app: Application) -> Iterator[Finding]:
     limit = app.number("inside_m")
-    law = law_of(window.setting.city, window.setting.today)
+    unit, law = unit_m(window.setting.city), law_of(window.setting.city, window.setting.today)
     against = [window.sound(name) for name in app.against]
     drawn = [features for features in against if features.layer.dimension == 2]
     for layer in app.layers:
         buildings = window.sound(layer)
         for corridors in drawn:
-            yield from _in_drawn(app, buildings, corridors, limit)
+            yield from _in_drawn(app, buildings, corridors, limit, unit)
         for power in against:
             if power.layer.dimension == 1:
-                yield from _near_lines(app, buildings, power, _half_widths(app, power, law), drawn)
+                yield from _near_lines(app, buildings, power, _half_widths(app, power, law), drawn, unit)
 
 
-def _in_drawn(app: Application, buildings: Features, corridors: Features, limit: float) -> Iterator[Finding]:
+def _in_drawn(
+    app: Application, buildings: Features, corridors: Features, limit: float, unit: float
+) -> Iterator[Finding]:
     """Buildings in corridors that are drawn."""
     corridor, building = buildings.tree.query(corridors.geometry, predicate="intersects")
     kept = meant(app, corridors)[corridor] & meant(app, buildings)[building]
@@ -172,13 +175,13 @@ def _in_drawn(app: Application, buildings: Features, corridors: Features, limit:
     for k in np.flatnonzero(kept):
         one, other = int(building[k]), int(corridor[k])
         inside = shapely.intersection(buildings.geometry[one], corridors.geometry[other])
-        depth = _deepest(inside, corridors.geometry[other])
+        depth = _deepest(inside, corridors.geometry[other]) * unit
         if depth > limit:
             yield _corridor_finding(app, (buildings, one), (corridors, other), inside, anchors[k], depth)
 
 
 def _near_lines(
-    app: Application, buildings: Features, power: Features, half: Floats, drawn: list[Features]
+    app: Application, buildings: Features, power: Features, half: Floats, drawn: list[Features], unit: float
 ) -> Iterator[Finding]:
     """Buildings near overhead lines, but where a corridor is drawn: it says how wide the line's own is."""
     limit = app.number("inside_m")
@@ -186,13 +189,13 @@ def _near_lines(
     if not len(known):
         return
     line, building = buildings.tree.query(
-        power.geometry[known], predicate="dwithin", distance=half[known] - limit
+        power.geometry[known], predicate="dwithin", distance=(half[known] - limit) / unit
     )
     line = known[line]
     places = shapely.shortest_line(
         shapely.force_2d(buildings.geometry[building]), shapely.force_2d(power.geometry[line])
     )
-    depths = half[line] - shapely.length(places)
+    depths = half[line] - shapely.length(places) * unit
     at = shapely.get_point(places, 0)
     kept = meant(app, buildings)[building] & (depths > limit)
     for corridors in drawn:

@@ -163,7 +163,7 @@ def _first_that_counts(works: Works, near: Approaches, order: Ints, way: str) ->
         if crossing is not None and not crossing.is_empty:
             # Lines that cross at a small angle are near each other on both sides of the crossing: XLY-04.
             far = 2 * (near.plan_limit[at] + works.half_width[a] + works.half_width[b])
-            if shapely.dwithin(crossing, place, far):
+            if shapely.dwithin(crossing, place, far / works.unit):
                 continue
         if not (sheltered(works, a, b, place) or hop(works, a, b, place)):
             return int(at)

@@ -12,6 +12,7 @@ from gis.checks.crossing.offset import Offset, offsets
 from gis.checks.features import Features, Floats, Ints, Objects
 from gis.checks.findings import about_layer
 from gis.checks.model import Application, Finding, Parameter, Rule
+from gis.checks.network.graph import unit_m
 from gis.checks.registry import whole
 from gis.checks.whole import Whole
 from gis.checks.window import columns_of
@@ -84,7 +85,7 @@ def xly_07(city: Whole, app: Application) -> Iterator[Finding]:
 
 
 class _Points:
-    """Points (n, 3) of the features of some layers, and the delivery that each came in."""
+    """Points (n, 3), in metres, of the features of some layers, and the delivery that each came in."""
 
     def __init__(self, xyz: Floats, names: Objects, layers: tuple[str, ...]) -> None:
         texts, self.delivery = np.unique(names.astype(str), return_inverse=True)
@@ -102,6 +103,7 @@ def _one_delivery(city: Whole, layers: tuple[str, ...]) -> bool:
 
 
 def _points(city: Whole, app: Application, layers: tuple[str, ...]) -> _Points | None:
+    unit = unit_m(city.setting.city)
     xyz, names = [], []
     for layer in layers:
         columns = columns_of(
@@ -111,6 +113,7 @@ def _points(city: Whole, app: Application, layers: tuple[str, ...]) -> _Points |
         for portion in city.source.stream(layer, columns):
             some = portion.take(portion.sound & meant(app, portion))
             found, index = _places(some)
+            found[:, :2] *= unit
             kept = _sampled(found, step)
             xyz.append(found[kept])
             names.append(_deliveries(some)[index[kept]])
@@ -190,7 +193,7 @@ def _finding(
         }
         for some, delivery in ((ours, name), (theirs, against))
     ]
-    where = shapely.convex_hull(shapely.MultiPoint(first.xyz[offset.points, :2]))
+    where = shapely.convex_hull(shapely.MultiPoint(first.xyz[offset.points, :2] / unit_m(city.setting.city)))
     return about_layer(
         app,
         ours[0],

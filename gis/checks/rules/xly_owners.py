@@ -10,9 +10,11 @@ import shapely
 
 from gis import crs
 from gis.checks.crossing.among import meant, needs
+from gis.checks.crossing.works import UNITS
 from gis.checks.features import Bools, Features, Floats, Objects
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Parameter, Rule
+from gis.checks.network.graph import unit_m
 from gis.checks.network.members import one_of
 from gis.checks.registry import local
 from gis.checks.window import Need, Window
@@ -60,7 +62,7 @@ XLY_06 = Rule(
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
     yield from needs(app, catalogue, app.layers, 0.0)
-    yield from needs(app, catalogue, app.against, FARTHEST, app.text("ward_field"))
+    yield from needs(app, catalogue, app.against, FARTHEST * UNITS, app.text("ward_field"))
 
 
 @local(XLY_06, needs=_needs)
@@ -116,9 +118,10 @@ def _outside(
     window: Window, app: Application, wards: tuple[str, ...], own: shapely.Geometry, points: Objects
 ) -> Floats:
     """(n) distance (m) of points from the area, at most FARTHEST; 0 inside, and where it is not known."""
+    unit = unit_m(window.setting.city)
     distance = np.full(len(points), FARTHEST)
     if not own.is_empty:
-        distance = np.minimum(distance, shapely.distance(points, own))
+        distance = np.minimum(distance, shapely.distance(points, own) * unit)
     if not wards or not len(points):
         return distance
     known = np.zeros(len(points), bool)
@@ -130,7 +133,7 @@ def _outside(
         known |= _in_any(units, theirs, points)
         for ward in units.geometry[in_area]:
             shapely.prepare(ward)
-            distance = np.minimum(distance, shapely.distance(points, ward))
+            distance = np.minimum(distance, shapely.distance(points, ward) * unit)
     return np.where(known | (not own.is_empty), distance, 0.0)
 
 

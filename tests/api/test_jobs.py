@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,16 +10,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import psutil
 import psycopg
 import pytest
 
+from gis.city import City
+from gis.db.cluster import Cluster
 from gis.db.server import Database
 from gis.settings import Settings
+from layers.registry import Catalogue
+from tests.api.cli import serving
 from tests.api.jobs_client import ASYNC, EXECUTION, SMALL, Client, blocked, processes_of, until
 from tests.api.process import Server
+from tests.api.sample import load_layer
 
 RUNNER, CHILD = "gis.jobs.runner", "gis.jobs.child"
 Start = Callable[..., Server]
@@ -128,6 +135,38 @@ def test_a_killed_server_loses_no_job(start: Start, sample_db: Database) -> None
     with clients(start()) as (anyone, _):
         assert anyone.wait(job, seconds=90)["status"] == "successful"
         assert anyone.wait(waiting)["status"] == "successful"
+
+
+def test_a_killed_database_loses_no_job(
+    reachable_tmp: Path, tmp_path: Path, catalogue: Catalogue, city: City
+) -> None:
+    folder = reachable_tmp / "killed-under-jobs"
+    with serving("--data-dir", folder, log=tmp_path / "log") as (url, _, _):
+        dsn = Cluster(folder).dsn()
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            load_layer(owner, catalogue.layers["water_pipe"], city, 12)
+        request = {"json": {"inputs": SMALL}, "headers": ASYNC, "timeout": 60}
+        with contextlib.suppress(psycopg.OperationalError), blocked(dsn):
+            job = httpx.post(url + EXECUTION, **request).json()["jobID"]  # type: ignore[arg-type]
+            until(lambda: httpx.get(f"{url}/jobs/{job}").json()["status"] == "running", 30, "not begun")
+            until(lambda: waits_for_lock(dsn), 30, "the check does not wait for the lock")
+            master = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+            os.kill(master, signal.SIGKILL)
+
+        def done() -> bool:
+            answer = httpx.get(f"{url}/jobs/{job}", timeout=30)
+            return answer.status_code == 200 and answer.json()["status"] not in ("accepted", "running")
+
+        took = until(done, 90, "the job does not end")
+        print(f"done {took:.1f} s after the postmaster was killed")
+        assert httpx.get(f"{url}/jobs/{job}").json()["status"] == "successful"
+        assert httpx.get(f"{url}/jobs/{job}/results").json()["summary"]["features"] == {"water_pipe": 9}
+
+
+def waits_for_lock(dsn: str) -> bool:
+    with psycopg.connect(dsn) as owner:
+        row = owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+        return bool(row and row[0])
 
 
 def test_a_stopped_server_hands_its_jobs_on(start: Start, sample_db: Database) -> None:

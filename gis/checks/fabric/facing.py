@@ -14,7 +14,7 @@ from gis.checks.features import Bools, Floats, Ints
 #: Edges face each other when their directions differ by more than 120 degrees: every narrow region between
 #: polygons has such a pair (of a triangle's angles one is at most 60 degrees), a bend in a street has not.
 _FACING = -0.5
-#: A place with more vertices than that within _CROWD_M is not asked which of them are nearly equal.
+#: A square of _CROWD_M with more vertices than that is not asked which of them are nearly equal.
 CROWD, _CROWD_M = 100, 0.05
 
 
@@ -156,25 +156,38 @@ def close_vertices(fabric: Edges, within_m: Floats) -> Close:
     if len(number) < 2 or limit.max() <= 0:
         return _NONE
     local = xy - np.floor(xy.min(axis=0))
-    # Most corners have no other one near: look for the nearest before counting.
-    most = max(float(limit.max()), _CROWD_M) * 1.001
-    some = np.isfinite(cKDTree(local).query(local, k=2, distance_upper_bound=most)[0][:, 1])
+    # Most corners have no other one near: look for the nearest before collecting pairs.
+    reach = float(limit.max()) * 1.001
+    tree = cKDTree(local, balanced_tree=False, compact_nodes=False)
+    some = np.isfinite(tree.query(local, k=2, distance_upper_bound=reach)[0][:, 1])
+    some &= ~_crowded(xy)
+    if not some.any():
+        return _NONE
     number, xy, local, limit = number[some], xy[some], local[some], limit[some]
-    if not len(number):
-        return _NONE
-    crowded = cKDTree(local).query_ball_point(local, _CROWD_M, return_length=True) > CROWD
-    number, xy, local, limit = number[~crowded], xy[~crowded], local[~crowded], limit[~crowded]
-    if not len(number):
-        return _NONE
+    if not some.all():
+        tree = cKDTree(local, balanced_tree=False, compact_nodes=False)
     # A little more than asked: the tree squares and adds in another order than np.hypot.
-    pairs = cKDTree(local).query_pairs(limit.max(initial=0) * 1.001, output_type="ndarray")
+    pairs = tree.query_pairs(reach, output_type="ndarray")
     one, other = pairs[:, 0], pairs[:, 1]
     distance = np.hypot(*(xy[one] - xy[other]).T)
     near = (distance <= np.maximum(limit[one], limit[other])) & (distance > 0)
     one, other, distance = one[near], other[near], distance[near]
-    apart = ~fabric.joined(number[one], number[other]) & ~_shared_holder(fabric, number[one], number[other])
-    one, other, distance = one[apart], other[apart], distance[apart]
+    for known in (fabric.joined, lambda u, v: _shared_holder(fabric, u, v)):
+        apart = ~known(number[one], number[other])
+        one, other, distance = one[apart], other[apart], distance[apart]
     return Close(number[one], number[other], xy[one], xy[other], distance)
+
+
+def _crowded(xy: Floats) -> Bools:
+    """Which places are in a square of _CROWD_M with more than CROWD of them."""
+    cell = np.floor(xy / _CROWD_M).astype(np.int64)
+    key = (cell[:, 0] - cell[:, 0].min()) * (int(np.ptp(cell[:, 1])) + 1) + (cell[:, 1] - cell[:, 1].min())
+    order = np.argsort(key)
+    begins = np.flatnonzero(np.diff(key[order], prepend=-1))
+    count = np.diff(np.append(begins, len(key)))
+    crowded = np.empty(len(key), bool)
+    crowded[order] = np.repeat(count > CROWD, count)
+    return crowded
 
 
 def holders(fabric: Edges, vertex: int) -> Ints:
@@ -186,14 +199,14 @@ def holders(fabric: Edges, vertex: int) -> Ints:
 
 def _shared_holder(fabric: Edges, u: Ints, v: Ints) -> Bools:
     """Whether a polygon has both vertices."""
-    return np.fromiter(
-        (
-            bool(fabric.has_vertex(mine := holders(fabric, int(one)), np.full(len(mine), other)).any())
-            for one, other in zip(u, v, strict=True)
-        ),
-        bool,
-        len(u),
-    )
+    vertices, owner = fabric.corners
+    low, high = np.searchsorted(vertices, u), np.searchsorted(vertices, u, side="right")
+    pair = np.repeat(np.arange(len(u)), high - low)
+    place = np.arange(len(pair)) - np.repeat(np.cumsum(high - low) - (high - low), high - low) + low[pair]
+    both = fabric.has_vertex(owner[place], v[pair])
+    shared = np.zeros(len(u), bool)
+    shared[pair[both]] = True
+    return shared
 
 
 def _dot(u: Floats, v: Floats) -> Floats:

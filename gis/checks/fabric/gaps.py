@@ -11,13 +11,15 @@ from scipy.sparse.csgraph import connected_components
 
 from gis.checks.fabric.edges import Edges
 from gis.checks.fabric.facing import Facing
-from gis.checks.fabric.overlaps import moved
+from gis.checks.fabric.overlaps import moved, overlay, united
 from gis.checks.features import Floats, Ints, Objects
 from gis.checks.source import Box
 
 #: Pieces of a gap that come so near (m) are one gap; overlay leaves errors of 1e-12 m.
 _TOUCH = 1e-6
 _LEAST_SIDE = 1e-3
+#: Overlay of pieces on this grid (m) never fails, and is exact enough for 1 mm.
+_GRID = 1e-9
 #: Times the distance of the edges.
 _TAIL = 1.5
 #: Larger polygons are cut to a piece's box before an overlay.
@@ -65,7 +67,7 @@ def gaps(
     for which in _groups(label):
         box = shapely.total_bounds(pieces.where[which])
         if max(box[2] - box[0], box[3] - box[1]) <= longest_m:
-            where = shapely.union_all(pieces.where[which])
+            where = united(pieces.where[which])
             found.append(Gap(where, float(pieces.width[which].max()), _around(fabric, where), True))
         else:
             found += _cut(fabric, pieces, which, longest_m)
@@ -123,7 +125,8 @@ def _within(quads: Objects, origin: Floats, seen: Box) -> Objects:
     for index in np.flatnonzero(out):
         low, high = np.array(seen[:2]) - origin[index], np.array(seen[2:]) - origin[index]
         known = shapely.box(*np.maximum(low, -1e6), *np.minimum(high, 1e6))
-        cut[index] = shapely.intersection(quads[index], known)
+        part = shapely.intersection(quads[index], known)
+        cut[index] = part if shapely.get_dimensions(part) == 2 else shapely.Polygon()
     return cut
 
 
@@ -137,10 +140,13 @@ def _less(fabric: Edges, quads: Objects, origin: Floats) -> Objects:
         cut = shapely.clip_by_rect(over[index], box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1)
         if shapely.is_valid(cut):
             over[index] = cut
-    covered = shapely.intersection(quads[quad], over)
+    covered, which = shapely.get_parts(overlay(shapely.intersection, quads[quad], over), return_index=True)
+    areal = shapely.get_dimensions(covered) == 2  # a polygon beside may share a line only
+    covered, quad = covered[areal], quad[which[areal]]
     left = quads.copy()
     for n, begin, end in _runs(quad):
-        left[n] = shapely.difference(quads[n], shapely.union_all(covered[begin:end]))
+        cover = shapely.union_all(covered[begin:end], grid_size=_GRID)
+        left[n] = shapely.difference(quads[n], cover, grid_size=_GRID)
     return left
 
 
@@ -158,11 +164,11 @@ def _across(parts: Objects, pairs: Facing, pair: Ints) -> Floats:
 
 
 def _around(fabric: Edges, where: shapely.Geometry) -> tuple[int, ...]:
-    """Polygons with more than a millimetre of boundary on the gap, in order."""
+    """Polygons with more than a millimetre of boundary on the gap, in order; else the one with most."""
     edge = shapely.buffer(where, _TOUCH)
     near = np.sort(fabric.tree.query(edge))
     along = shapely.length(shapely.intersection(shapely.boundary(fabric.polygons[near]), edge))
-    return tuple(int(n) for n in near[along > _LEAST_SIDE])
+    return tuple(int(n) for n in near[along >= min(_LEAST_SIDE, along.max(initial=0))])
 
 
 def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float) -> list[Gap]:
@@ -186,7 +192,9 @@ def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float) -> list[Gap]:
         joined = coo_matrix((np.ones(len(one), bool), (one, other)), (len(inside),) * 2)
         _, label = connected_components(joined, directed=False)
         for group in _groups(label):
-            where = shapely.union_all(part[there][group])
+            where = united(part[there][group])
+            if shapely.area(where) <= _LEAST_SIDE**2:
+                continue
             width = float(pieces.width[inside[group]].max())
             found.append(Gap(where, width, _around(fabric, where), False))
     return found
@@ -198,6 +206,8 @@ def _groups(label: Ints) -> list[Ints]:
 
 
 def _runs(ordered: Ints) -> list[tuple[int, int, int]]:
+    if not len(ordered):
+        return []
     begins = np.flatnonzero(np.diff(ordered, prepend=-1))
     return [
         (int(ordered[begin]), int(begin), int(end))

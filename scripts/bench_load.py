@@ -6,7 +6,8 @@ seconds, their ratio (at most 1.0 is the goal) and the peak memory of our proces
 
 Ours are all seconds of the command; at its end the rows are checked and visible, with primary key, unique
 keys, spatial, attribute and full-text index. ogr2ogr's table has no like of the last one, which takes as
-much processor time as all else in the database, and on one core: what it takes alone is printed too.
+much processor time as all else in the database, and on one core (before PostgreSQL 18). So the ratio to
+ogr2ogr with that index built after it is printed too; the goal is held to the plain one.
 """
 
 from __future__ import annotations
@@ -216,6 +217,9 @@ def run(count: int, rounds: int, folder: Path) -> dict[str, Any]:
         "search_index_alone_s": round(statistics.median(searches), 2),
         "ogr2ogr_s": round(statistics.median(theirs), 2),
         "ratio": round(statistics.median(ours) / statistics.median(theirs), 3),
+        "ratio_same_indexes": round(
+            statistics.median(ours) / (statistics.median(theirs) + statistics.median(searches)), 3
+        ),
         "peak_mb": round(max(peaks)),
         "all": {"bandoso_s": ours, "ogr2ogr_s": theirs},
         "details": details,
@@ -235,7 +239,8 @@ def main() -> None:
     print(
         f"load {result['parcels']:,} parcels: bandoso {result['bandoso_s']} s"
         f" (its full-text index, built alone: {result['search_index_alone_s']} s),"
-        f" ogr2ogr {result['ogr2ogr_s']} s, ratio {result['ratio']} (goal 1.0),"
+        f" ogr2ogr {result['ogr2ogr_s']} s, ratio {result['ratio']} (goal 1.0;"
+        f" to ogr2ogr with that index {result['ratio_same_indexes']}),"
         f" peak {result['peak_mb']} MB (goal 600): {'ok' if ok else 'NOT MET'}"
     )
     sys.exit(0 if ok else 1)

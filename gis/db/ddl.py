@@ -168,7 +168,11 @@ def layer_indexes(layer: Layer) -> tuple[Index, ...]:
 
 
 def search_vector(layer: Layer, of: str | None = None) -> Composed:
-    """What ``q`` searches; a query must use this very expression for the index to serve it."""
+    """What ``q`` searches; a query must use this very expression for the index to serve it.
+
+    One vector of all fields: with codes and names apart, in an index each, the longer one was built in
+    half the time, but "123 nguyen hue" took three times as long to find (two bitmaps a word).
+    """
     texts = SQL(", ").join(SQL("{}::text").format(column(n, of)) for n in layer.definition.search)
     return SQL("{}(VARIADIC ARRAY[{}])").format(Identifier(OWN, "search_vector"), texts)
 

@@ -338,7 +338,9 @@ def test_datetime(client: Client, owner: psycopg.Connection) -> None:
         assert ids(client.items("flood_spot", datetime=text)) == fids(owner, condition, "flood_spot"), text
 
 
-@pytest.mark.parametrize("q", ["thu thiem 7", "THỦ THIÊM 7", "Thu\u0309 7 thi", "7 street", "water_pipe-s6", "s7 thiem"])
+@pytest.mark.parametrize(
+    "q", ["thu thiem 7", "THỦ THIÊM 7", "Thu\u0309 7 thi", "7 street", "water_pipe-s6", "s7 thiem"]
+)
 def test_search_is_blind_to_accents_and_case(client: Client, owner: psycopg.Connection, q: str) -> None:
     digit = "7" if "7" in q else "6"
     right = fids(owner, f"street ~ '\\m{digit}' OR asset_id ~ '-s{digit}'")

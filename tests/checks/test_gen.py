@@ -13,11 +13,13 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gis import crs
 from gis.checks.features import Features
 from gis.checks.findings import in_whole, in_window, message
 from gis.checks.model import Finding
 from gis.checks.paths import paths_of
 from gis.checks.registry import applications, rules
+from gis.checks.rules.gen_delivery import CAUSES
 from gis.checks.rules.gen_vertices import spikes
 from gis.checks.same import first_same
 from gis.checks.source import EVERYWHERE, NOWHERE, MemorySource
@@ -404,6 +406,47 @@ def test_demo_texts_read_well() -> None:
     }
     assert len(names) > 300
     assert not {name for name in names if misread(name)}
+
+
+# --- deliveries --------------------------------------------------------------------------------------
+
+
+def displaced(held: Features, mistake: str) -> Features:
+    """The features where a mistake of the datum would have put them."""
+    xy, _ = held.vertices
+    storage = setting().city.crs.storage
+    (trial, *_) = [t for t in crs.undone(xy, storage, storage) if t.mistake == mistake and t.code is None]
+    by = np.median(trial.right - xy, axis=0)
+    deep = bool(shapely.has_z(held.geometry).all())
+    moved = shapely.transform(held.geometry, lambda xyz: xyz + np.r_[by, 0.0][: 2 + deep], include_z=deep)
+    return Features(held.layer, held.fid, held.asset_id, held.owner, moved, held.columns)
+
+
+@pytest.mark.parametrize(
+    ("layer", "mistake"),
+    [
+        ("water_pipe", "null-shift"),  # what hangs on it is right, and must not be blamed
+        ("water_hydrant", "epsg-5194"),
+        ("drainage_manhole", "rotation-signs"),
+        ("power_support", "three-parameters"),
+        ("cadastre_boundary_point", "reversed-shift"),
+    ],
+)
+def test_a_displaced_delivery_is_named_with_its_mistake(layer: str, mistake: str) -> None:
+    source, _ = demo_source(2_000)
+    catalogue = setting().catalogue
+    held = {
+        name: one
+        for name in catalogue.layers
+        if (one := source.features(name, EVERYWHERE, ["load_id"])) and len(one)
+    }
+    apps = [app for app in applications(catalogue) if app.rule.id == "GEN-12"]
+    assert not list(in_whole(Whole(source, setting()), apps))
+    held[layer] = displaced(held[layer], mistake)
+    whole = Whole(MemorySource(catalogue, held), setting())
+    (found,) = in_whole(whole, apps)
+    assert found.features[0].layer == layer
+    assert CAUSES[mistake].en in message(found, "en") and CAUSES[mistake].vi in message(found, "vi")
 
 
 # --- edits ---------------------------------------------------------------------------------------------

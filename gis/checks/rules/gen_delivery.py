@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from gis import crs
-from gis.checks.features import Features, Floats, Ints
+from gis.checks.displaced import Sites
+from gis.checks.features import Bools, Features, Floats, Ints
 from gis.checks.findings import about_layer
 from gis.checks.model import Application, Finding, Parameter, Rule
 from gis.checks.places import nowhere, points
 from gis.checks.registry import whole
-from gis.checks.source import Box
 from gis.checks.whole import Whole
-from gis.checks.window import grown
 from layers.model import Text
 from layers.registry import Layer
 
@@ -64,16 +62,11 @@ GEN_12 = Rule(
     sees_unsound=True,
 )  # fmt: skip
 
-#: Features of a delivery that the extent is asked about, places where it is compared, and their half side
-#: (m).
-_SAMPLE, _SITES, _SITE_M = 500, 3, 150.0
-#: The largest displacement by a mistake of the datum (m), with room; larger ones show in the extent.
-_FARTHEST_M = 480.0
-_MOST_VERTICES = 2_000
-#: Matches that a verdict needs, and the share that lies right as it is from which no mistake is looked for.
-_FEWEST, _RIGHT = 10, 0.1
+#: Features of a delivery that the extent is asked about, and places where it is compared with other layers.
+_SAMPLE, _SITES = 500, 3
 
-_CAUSES = {
+#: The mistakes (gis.crs) in words.
+CAUSES = {
     "null-shift": Text(
         vi="không chuyển giữa VN-2000 và WGS 84", en="no shift was made between VN-2000 and WGS 84"
     ),
@@ -122,6 +115,11 @@ class _Delivery:
     number: float
     fids: Ints
 
+    def has(self, features: Features) -> Bools:
+        """Which of the features came with it."""
+        load = features["load_id"]
+        return np.asarray(np.isnan(load) if np.isnan(self.number) else load == self.number)
+
     @property
     def name(self) -> str:
         return "load none" if np.isnan(self.number) else f"load {self.number:.0f}"
@@ -162,7 +160,7 @@ def _verdict(whole: Whole, app: Application, layer: Layer, delivery: _Delivery) 
         return None
     said = crs.diagnose(xy, storage, city.extent, storage, offered=city.crs.offered)
     if not said.ok:
-        cause = _CAUSES.get(said.mistake or "", _UNKNOWN)
+        cause = CAUSES.get(said.mistake or "", _UNKNOWN)
         words = _said(_AWAY, delivery, cause, code=said.code)
         where = points(xy[np.abs(xy).max(axis=1) < 1e8]) if (np.abs(xy) < 1e8).all() else nowhere(city)
         return about_layer(app, layer, delivery.name, where, words={"what": words})
@@ -174,81 +172,27 @@ def _against_sector(
 ) -> Finding | None:
     """Compare with the vertices of the sector's other layers in a few places."""
     storage = whole.setting.city.crs.storage
-    unit = crs.definition(storage).unit_m
-    match = app.number("match_m") / unit
-    others = [
-        other
-        for other in whole.setting.catalogue.layers.values()
-        if other.sector.id == layer.sector.id and other.id != layer.id and other.definition.loadable
-    ]
-    ours: list[Floats] = []
-    theirs: list[Floats] = []
-    against: dict[str, Text] = {}
-    for at in xy[np.linspace(0, len(xy) - 1, min(_SITES, len(xy))).astype(int)]:
-        box = grown((at[0], at[1], at[0], at[1]), _SITE_M / unit)
-        mine = whole.source.features(layer.id, box, ("load_id",))
-        load = mine["load_id"]
-        mine = mine.take(np.isnan(load) if np.isnan(delivery.number) else load == delivery.number)
-        points_ = _inside(mine, box)
-        near = {
-            o.id: _inside(f, grown(box, _FARTHEST_M / unit)) for o, f in _around(whole, others, box, unit)
-        }
-        near = {name: found for name, found in near.items() if len(found)}
-        if not len(points_) or not near:
-            continue
-        against |= {name: whole.setting.catalogue.layers[name].title for name in near}
-        ours.append(points_)
-        theirs.append(np.vstack(list(near.values())))
-        if _hits(points_, theirs[-1], match)[0].mean() > _RIGHT:
-            return None  # it lies where it should
-    if not ours:
+    layers = whole.setting.catalogue.layers
+    sector = [o for o, v in layers.items() if v.sector.id == layer.sector.id and v.definition.loadable]
+    middles = xy[np.linspace(0, len(xy) - 1, min(_SITES, len(xy))).astype(int)]
+    match = app.number("match_m") / crs.definition(storage).unit_m
+    sites = Sites(whole.source, storage, middles, match, app.number("share"))
+    found = sites.compare(layer.id, [o for o in sector if o != layer.id], delivery.has)
+    if found is None:
         return None
-    given, tree_of = np.vstack(ours), np.unique(np.vstack(theirs), axis=0)
-    for trial in _trials(given, storage, unit):
-        hit, nearest = _hits(trial, tree_of, match)
-        if hit.sum() >= _FEWEST and hit.mean() >= app.number("share"):
-            offset = crs.judge(given[hit], nearest[hit], storage, storage)
-            if offset.kind == "mistake":
-                words = _said(
-                    _OFF, delivery, _CAUSES.get(offset.mistake or "", _UNKNOWN), code=offset.code,
-                    off=offset.metres, against=_joined(against),
-                )  # fmt: skip
-                return about_layer(
-                    app, layer, delivery.name, points(given[hit]), value=offset.metres, words={"what": words}
-                )
-    return None
-
-
-def _around(whole: Whole, others: list[Layer], box: Box, unit: float) -> Iterator[tuple[Layer, Features]]:
-    for other in others:
-        yield other, whole.source.features(other.id, grown(box, _FARTHEST_M / unit), ())
-
-
-def _trials(given: Floats, storage: int, unit: float) -> Iterator[Floats]:
-    """``given`` with each mistake undone that moves it by no more than what was read around it."""
-    for trial in crs.undone(given, storage, storage):
-        with np.errstate(invalid="ignore"):
-            moved = float(np.median(np.hypot(*(trial.right - given).T))) * unit
-        if moved <= _FARTHEST_M:
-            yield trial.right
-
-
-def _hits(xy: Floats, among: Floats, within: float) -> tuple[np.ndarray, Floats]:
-    """Which of ``xy`` (n, 2) have one of ``among`` within the distance, and the nearest of them."""
-    finite = np.isfinite(xy).all(axis=1)
-    apart, index = cKDTree(among).query(np.where(finite[:, None], xy, 0.0), distance_upper_bound=within)
-    hit = finite & np.isfinite(apart)
-    return hit, among[np.minimum(index, len(among) - 1)]
-
-
-def _inside(features: Features, box: Box) -> Floats:
-    """Vertices in the box, at most so many, spread."""
-    xy, _ = features.vertices
-    minx, miny, maxx, maxy = box
-    inside = (xy[:, 0] >= minx) & (xy[:, 0] <= maxx) & (xy[:, 1] >= miny) & (xy[:, 1] <= maxy)
-    distinct = np.unique(xy[inside], axis=0)
-    size = _MOST_VERTICES if features.layer.dimension == 0 else 20 * _MOST_VERTICES
-    return np.asarray(distinct[:: -(-len(distinct) // size) or 1])
+    if len(found.layers) == 1:
+        # One layer alone speaks against this one. When it is off all others in the same way, it is to blame.
+        other = found.layers[0]
+        blamed = sites.compare(other, [o for o in sector if o not in (other, layer.id)])
+        if blamed is not None and blamed.offset.mistake == found.offset.mistake:
+            return None
+    titles = [layers[name].title for name in found.layers[:4]]
+    words = _said(
+        _OFF, delivery, CAUSES.get(found.offset.mistake or "", _UNKNOWN), code=found.offset.code,
+        off=found.offset.metres, against={v: ", ".join(getattr(t, v) for t in titles) for v in ("vi", "en")},
+    )  # fmt: skip
+    where, metres = points(found.vertices), found.offset.metres
+    return about_layer(app, layer, delivery.name, where, value=metres, words={"what": words})
 
 
 def _firsts(features: Features) -> Floats:
@@ -272,8 +216,3 @@ def _said(
         )
         for lang, text in words.items()
     }  # fmt: skip
-
-
-def _joined(layers: dict[str, Text]) -> dict[str, str]:
-    some = [layers[name] for name in sorted(layers)[:4]]
-    return {lang: ", ".join(getattr(title, lang) for title in some) for lang in ("vi", "en")}

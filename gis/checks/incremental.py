@@ -1,29 +1,28 @@
-"""An edit is judged at once, in its own transaction: only what it can affect, with all rules that concern it.
+"""An edit is judged at once, in its own transaction: only what it can affect (gis.checks.concern).
 
-Which findings can a changed feature C affect? By the contract of local rules (gis.checks.window) whatever
-decides a finding lies within the rule's reach of the anchor, or of a judged feature whose box, grown by the
-reach, holds the anchor. So all such anchors are in the box of C grown by the reach, or in the boxes, grown
-likewise, of the judged features that C is in reach of: these are the windows of an edit.
+Features are read from the transaction, so that what is judged is what will be committed. What cannot be
+judged at once is left to the next run, by name (bandoso.check_due).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import batched
 from typing import Any
 
-import numpy as np
 import psycopg
-import shapely
 
+from gis.checks.concern import Change, Concern, Known, Plan, boxes_of, known_of, merged, plan_of
 from gis.checks.dbsource import DatabaseSource
-from gis.checks.encode import PORTION, Encoder
+from gis.checks.encode import PORTION
 from gis.checks.findings import needs_of
 from gis.checks.locks import hold_ground, try_hold_together
 from gis.checks.model import Application, Finding
-from gis.checks.registry import applications, rules
+from gis.checks.recover import unexamined_key
+from gis.checks.registry import rules
 from gis.checks.source import Box
 from gis.checks.store import Store
 from gis.checks.whole import Deferred, Whole
@@ -35,20 +34,10 @@ from gis.db.server import Database
 MOST_FEATURES = 5_000
 #: Ground (m) around a change that is held first, and how often it is tried to hold all of it.
 _AROUND_M, _TRIES = 64.0, 5
-#: Reaches up to this (m) are made equal.
-_SHORT_M = 8.0
-#: Windows smaller than this (m) are not counted beforehand, and so many boxes are merged one by one.
-_SMALL_M, _MOST_BOXES = 300.0, 400
+#: Windows smaller than this (m) are not counted beforehand.
+_SMALL_M = 300.0
 
-
-@dataclass(frozen=True)
-class Change:
-    """A feature that an edit made (``old`` None), changed, or took away (``new`` None); storage CRS."""
-
-    layer: str
-    fid: int
-    old: shapely.Geometry | None
-    new: shapely.Geometry | None
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,18 +55,6 @@ class Recheck:
     deferred: tuple[str, ...] = ()
 
 
-@dataclass
-class Plan:
-    """Windows of an edit: applications that judge the same boxes, and those that judge the whole."""
-
-    groups: list[tuple[list[Application], list[Box]]] = field(default_factory=list)
-    globals: list[Application] = field(default_factory=list)
-
-    def boxes(self) -> Iterator[Box]:
-        for _, some in self.groups:
-            yield from some
-
-
 def recheck(
     connection: psycopg.Connection[Any],
     setting: Setting,
@@ -92,9 +69,9 @@ def recheck(
     """
     if not changes:
         return Recheck()
-    known = _known(setting)
+    known = known_of(setting)
     edit = _Edit(connection, setting, known)
-    chosen = known.concerned(changes) if apps is None else [_Concern.of(app, setting) for app in apps]
+    chosen = known.concerned(changes) if apps is None else [Concern.of(app, setting) for app in apps]
     plan = edit.planned(chosen, changes)
     writes = try_hold_together(connection)
     fids = _fids(changes)
@@ -112,7 +89,7 @@ def clear_due(db: Database, setting: Setting) -> int:
         ).fetchall()
         if not rows:
             return 0
-        known = _known(setting)
+        known = known_of(setting)
         by_key = {one.app.key: one.app for one in known.concerns}
         hold_ground(connection, [tuple(row[1:]) for row in rows])
         if not try_hold_together(connection):
@@ -139,7 +116,7 @@ def clear_due(db: Database, setting: Setting) -> int:
 class _Edit:
     """One judging of windows in the caller's transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any], setting: Setting, known: _Known) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], setting: Setting, known: Known) -> None:
         self._connection, self._setting, self._encoder = connection, setting, known.encoder
         srid = setting.city.crs.storage
         self._source = DatabaseSource(connection, setting.catalogue, srid, known.queries)
@@ -150,81 +127,67 @@ class _Edit:
         self._judged: list[tuple[list[str], Box]] = []
         self._looked: list[str] = []
 
-    def planned(self, concerns: Sequence[_Concern], changes: Sequence[Change]) -> Plan:
+    def planned(self, concerns: Sequence[Concern], changes: Sequence[Change]) -> Plan:
         """The plan, with its ground held.
 
         The ground around the changes comes first, so that nobody else moves a neighbour while windows are
         made of it. What the windows need beyond is only tried: edits at both ends of a long line would wait
         for each other. When it fails, everything is let go, and all of it taken in order.
         """
-        around = [grown(box, _AROUND_M) for change in changes for box in _boxes_of(change)]
+        around = [grown(box, _AROUND_M) for change in changes for box in boxes_of(change)]
         for _ in range(_TRIES):
             with self._connection.transaction() as savepoint:
                 hold_ground(self._connection, around)
-                plan = self.plan(concerns, changes)
+                plan = plan_of(self._source, concerns, changes)
                 if hold_ground(self._connection, plan.boxes(), wait=False):
                     return plan
                 around += plan.boxes()
                 raise psycopg.Rollback(savepoint)
         raise psycopg.errors.LockNotAvailable("other edits keep this ground busy")
 
-    def plan(self, apps: Iterable[_Concern], changes: Sequence[Change]) -> Plan:
-        """Which applications judge which windows."""
-        plan = Plan()
-        boxes: dict[str, list[Box]] = {}
-        for change in changes:
-            boxes.setdefault(change.layer, []).extend(_boxes_of(change))
-        groups: dict[Any, list[Application]] = {}
-        for concern in apps:
-            moved = concern.reads.keys() & boxes.keys()
-            if not moved:
-                continue
-            if concern.app.rule.scope == "global":
-                plan.globals.append(concern.app)
-                continue
-            near = tuple(sorted((layer, concern.reads[layer]) for layer in moved))
-            groups.setdefault((concern.app.layers, near, concern.reach), []).append(concern.app)
-        known: dict[tuple[str, Box], list[Box]] = {}
-        for (judged, moved, reach), some in groups.items():
-            around = merged(grown(box, by) for layer, by in moved for box in boxes[layer])
-            windows = list(around)
-            for box in around:
-                for layer in judged:
-                    if (layer, box) not in known:
-                        known[layer, box] = self._source.boxes(layer, box)
-                    windows += [grown(found, reach) for found in known[layer, box]]
-            # The east and north sides of a window are not its own.
-            plan.groups.append((some, merged(grown(window, 0.001) for window in windows)))
-        return plan
-
     def judge(self, plan: Plan, fids: Mapping[str, frozenset[int]]) -> None:
         """Collect the findings of all windows; what would take too long is deferred."""
+        deadly = self._unexamined() if plan.groups else {}
         for apps, boxes in plan.groups:
-            needs = needs_of(apps, self._setting.catalogue)
             for box in boxes:
+                safe = [app for app in apps if not _holds(box, deadly.get(unexamined_key(app.key), ()))]
+                self._defer([app for app in apps if app not in safe], None)
+                needs = needs_of(safe, self._setting.catalogue)
                 if self._too_many({need.layer for need in needs}, box):
-                    for app in apps:
-                        known = self._deferred.setdefault(app.key, [])
-                        if known is not None:
-                            known.append(box)
+                    self._defer(safe, box)
                     continue
-                self._judged.append(([app.key for app in apps], box))
                 window = Window(box, self._source, self._setting, needs)
-                for app in apps:
-                    self._found += [
-                        (app.key, found)
-                        for found in rules()[app.rule.id].run(window, app)
-                        if window.owns_point(*found.anchor)
-                    ]
+                keys = [app.key for app in safe if self._take(app, _owned(window, app))]
+                self._judged.append((keys, box))
         whole = Whole(self._source, self._setting, fids)
         for app in plan.globals:
-            try:
-                found = [(app.key, one) for one in rules()[app.rule.id].run(whole, app)]
-            except Deferred:
-                self._deferred[app.key] = None
-            else:
-                self._found += found
+            if self._take(app, rules()[app.rule.id].run(whole, app)):
                 self._looked.append(app.key)
+
+    def _take(self, app: Application, findings: Iterable[Finding]) -> bool:
+        """Collect them; False when the rule leaves it to a run, or fails: no edit shall fail by that."""
+        try:
+            found = [(app.key, one) for one in findings]
+        except Deferred:
+            self._defer([app], None)
+            return False
+        except (psycopg.Error, MemoryError):
+            raise
+        except Exception:
+            log.exception("%s failed on an edit and is left to the next run", app.key)
+            self._defer([app], None)
+            return False
+        self._found += found
+        return True
+
+    def _defer(self, apps: Iterable[Application], box: Box | None) -> None:
+        """Leave applications to the next run, on a window or (None) everywhere."""
+        for app in apps:
+            boxes = self._deferred.setdefault(app.key, [])
+            if box is None:
+                self._deferred[app.key] = None
+            elif boxes is not None:
+                boxes.append(box)
 
     def settle(self, fids: Mapping[str, frozenset[int]], *, write: bool) -> Recheck:
         """Compare with the stored findings, and write what changed."""
@@ -286,6 +249,16 @@ class _Edit:
                     [(key, *(box or (None,) * 4)) for key, box in due],
                 )
 
+    def _unexamined(self) -> dict[str, list[tuple[float, float]]]:
+        """Anchors of features that end the program that judges them (by unexamined_key): no edit may try."""
+        rows = self._connection.execute(
+            "SELECT app, ax, ay FROM bandoso.finding_key WHERE app LIKE '%!'"
+        ).fetchall()
+        found: dict[str, list[tuple[float, float]]] = {}
+        for key, x, y in rows:
+            found.setdefault(key, []).append((x, y))
+        return found
+
     def _too_many(self, layers: Iterable[str], box: Box) -> bool:
         if box[2] - box[0] <= _SMALL_M and box[3] - box[1] <= _SMALL_M:
             return False
@@ -297,94 +270,12 @@ class _Edit:
         return False
 
 
-@dataclass(frozen=True)
-class _Concern:
-    """An application, the layers that it reads, how far (m) around its window, and around what it judges."""
-
-    app: Application
-    reads: Mapping[str, float]
-    reach: float
-
-    @classmethod
-    def of(cls, app: Application, setting: Setting) -> _Concern:
-        if app.rule.scope == "global":
-            return cls(app, dict.fromkeys((*app.layers, *app.against), 0.0), 0.0)
-        reads = dict.fromkeys(app.layers, 0.0)
-        for need in needs_of([app], setting.catalogue):
-            reads[need.layer] = max(reads.get(need.layer, 0.0), _rounded(need.reach))
-        return cls(app, reads, max(reads[layer] for layer in app.layers))
+def _owned(window: Window, app: Application) -> Iterator[Finding]:
+    return (one for one in rules()[app.rule.id].run(window, app) if window.owns_point(*one.anchor))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What edits of one catalogue share. ``by_layer``: the applications that read each layer."""
-
-    setting: Setting
-    encoder: Encoder
-    concerns: tuple[_Concern, ...]
-    by_layer: Mapping[str, tuple[_Concern, ...]]
-    #: Statements of DatabaseSource.
-    queries: dict[Any, Any] = field(default_factory=dict)
-
-    def concerned(self, changes: Iterable[Change]) -> list[_Concern]:
-        """The applications that a change of these layers can matter to, each once."""
-        layers = dict.fromkeys(change.layer for change in changes)
-        found = {id(one): one for layer in layers for one in self.by_layer.get(layer, ())}
-        return list(found.values())
-
-
-_LAST: list[_Known] = []
-
-
-def _known(setting: Setting) -> _Known:
-    """Of the last catalogue, since a server has one until its layer files change."""
-    if (
-        not _LAST
-        or _LAST[0].setting.catalogue is not setting.catalogue
-        or _LAST[0].setting.city != setting.city
-    ):
-        concerns = tuple(_Concern.of(app, setting) for app in applications(setting.catalogue))
-        by_layer: dict[str, list[_Concern]] = {}
-        for one in concerns:
-            for layer in one.reads:
-                by_layer.setdefault(layer, []).append(one)
-        frozen = {layer: tuple(some) for layer, some in by_layer.items()}
-        _LAST[:] = [_Known(setting, Encoder(setting), concerns, frozen)]
-    return _LAST[0]
-
-
-def merged(boxes: Iterable[Box]) -> list[Box]:
-    """Boxes that cover the given ones and do not meet each other."""
-    found: list[Box] = []
-    waiting = list(dict.fromkeys(boxes))
-    if len(waiting) > _MOST_BOXES:
-        corners = np.array(waiting)
-        low, high = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
-        return [(low[0], low[1], high[0], high[1])]
-    while waiting:
-        box = waiting.pop()
-        for other in found:
-            if box[0] <= other[2] and box[2] >= other[0] and box[1] <= other[3] and box[3] >= other[1]:
-                found.remove(other)
-                waiting.append(
-                    (
-                        min(box[0], other[0]),
-                        min(box[1], other[1]),
-                        max(box[2], other[2]),
-                        max(box[3], other[3]),
-                    )
-                )
-                break
-        else:
-            found.append(box)
-    return sorted(found)
-
-
-def _boxes_of(change: Change) -> Iterator[Box]:
-    for shape in (change.old, change.new):
-        if shape is not None and not shape.is_empty:
-            minx, miny, maxx, maxy = shape.bounds
-            yield minx, miny, maxx, maxy
+def _holds(box: Box, points: Iterable[tuple[float, float]]) -> bool:
+    return any(box[0] <= x < box[2] and box[1] <= y < box[3] for x, y in points)
 
 
 def _fids(changes: Iterable[Change]) -> dict[str, frozenset[int]]:
@@ -400,8 +291,3 @@ def _about(fids: Mapping[str, frozenset[int]]) -> list[str]:
 
 def _names(found: Finding, fids: Mapping[str, frozenset[int]]) -> bool:
     return any(ref.fid in fids.get(ref.layer, ()) for ref in found.features)
-
-
-def _rounded(reach: float) -> float:
-    """Short reaches are one, so that most rules of a layer share their windows."""
-    return max(reach, _SHORT_M)

@@ -33,10 +33,11 @@ class Recovery:
         self._applications, self._source, self._number = applications, source, number
         self._lost = 0
         self._cuts: Counter[int] = Counter()
-        #: (application, box or None for the whole city) that was not judged.
-        self.unjudged: list[tuple[Application, Box | None]] = []
+        #: (application key, box or None for the whole city) that was not judged.
+        self.unjudged: list[tuple[str, Box | None]] = []
         self.sentences: list[str] = []
-        self.culprits: list[tuple[Application, Finding]] = []
+        #: Features that cannot be examined, by the key of ``unexamined_key``.
+        self.culprits: list[tuple[str, Finding]] = []
 
     def lost(self, task: Task, why: str) -> list[Task]:
         """Tasks in the place of one whose worker ended.
@@ -104,12 +105,12 @@ class Recovery:
 
     def _give_up(self, index: int, box: Box | None, why: str) -> None:
         app = self._applications[index]
-        self.unjudged.append((app, box))
+        self.unjudged += [(app.key, box), (unexamined_key(app.key), box)]
         self.sentences.append(f"{app.key} was not judged {_around(box)}: {why}")
 
     def _blame(self, app: Application, box: Box, why: str) -> None:
         """The one feature whose corner is in the box cannot be examined."""
-        self.unjudged.append((app, box))
+        self.unjudged.append((app.key, box))
         for layer in app.layers:
             found = self._source.features(layer, box, ())
             for index in range(len(found)):
@@ -117,7 +118,16 @@ class Recovery:
                 if box[0] <= x < box[2] and box[1] <= y < box[3]:
                     ref = found.ref(index)
                     self.sentences.append(f"{app.key} could not examine {layer} {ref.asset_id}: {why}")
-                    self.culprits.append((app, unexamined(app, ref, shapely.box(*found.boxes[index]))))
+                    where = shapely.box(*found.boxes[index])
+                    self.culprits.append((unexamined_key(app.key), unexamined(app, ref, where)))
+
+
+def unexamined_key(key: str) -> str:
+    """Under which key the findings stand that a feature ends the program that judges it by ``key``.
+
+    Edits do not judge such a place in the server's own process (gis.checks.incremental).
+    """
+    return f"{key}!"
 
 
 def unexamined(app: Application, ref: FeatureRef, where: Any) -> Finding:

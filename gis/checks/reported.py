@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -79,6 +80,7 @@ def spooled(connection: psycopg.Connection[Any], as_of: datetime) -> Callable[[]
                 yield reported(row, as_of)
             spool.seek(place)
 
+    weakref.finalize(read, spool.close)
     return read
 
 

@@ -26,7 +26,7 @@ from gis.checks.incremental import clear_due
 from gis.checks.locks import hold_alone
 from gis.checks.model import Application, Outcome
 from gis.checks.plan import Planner
-from gis.checks.recover import Recovery
+from gis.checks.recover import Recovery, unexamined_key
 from gis.checks.registry import applications
 from gis.checks.reported import spooled, stored
 from gis.checks.store import Settled, Store
@@ -234,13 +234,13 @@ class _Run:
                     for index, why in event.failed:
                         self.store.unstage_app(task.number, self.apps[index].key)
                         again(self.recovery.failed(task, index, why))
-        culprits = [(app.key, found) for app, found in self.recovery.culprits]
-        if culprits:
-            self.store.stage(Encoder(self.setting).rows(0, culprits))
+        if self.recovery.culprits:
+            self.store.stage(Encoder(self.setting).rows(0, self.recovery.culprits))
 
     def finish(self, db: Database, area_name: str, *, store: bool) -> Outcome:
         """Compare with what is stored, write what changed, and commit; or, without ``store``, neither."""
-        keys = [app.key for app in self.apps if app.key not in self.deferred]
+        judged = [app.key for app in self.apps if app.key not in self.deferred]
+        keys = judged + [unexamined_key(key) for key in judged]
         area = None
         if self.area is not None:
             srid = self.setting.city.crs.storage
@@ -283,16 +283,16 @@ class _Run:
     def _look(self, keys: list[str], area: bytes | None) -> None:
         """Which stored findings this run has looked for."""
         if area is None:
-            known = {app.key for app in applications(self.setting.catalogue)} | {app.key for app in self.apps}
-            self.store.look_everywhere(keys, sorted(known))
+            known = [app.key for app in (*applications(self.setting.catalogue), *self.apps)]
+            self.store.look_everywhere(keys, [*known, *map(unexamined_key, known)])
         else:
             free = [key for key in keys if key not in self.limited]
             self.store.look_within(free, area)
             for key in keys:
                 if key in self.limited:
                     self.store.look_within([key], area, about=self.limited[key])
-        for app, box in self.recovery.unjudged:
-            self.store.look_away([app.key], box)
+        for key, box in self.recovery.unjudged:
+            self.store.look_away([key], box)
 
     def _begin(self, keys: list[str], area: bytes | None) -> int:
         row = self.connection.execute(
@@ -304,7 +304,7 @@ class _Run:
         return int(row[0])
 
     def _end(self, run: int, settled: Settled) -> None:
-        unjudged = {app.key for app, _ in self.recovery.unjudged}
+        unjudged = {key for key, _ in self.recovery.unjudged}
         everywhere = [app.key for app in self.apps if app.key not in unjudged] if self.area is None else []
         execute = self.connection.execute
         execute(

@@ -11,8 +11,8 @@ import pickle
 import sys
 from multiprocessing.connection import Connection
 
-#: Kinds of answers: rows of COPY; a finished task; the database is gone (a sentence).
-ROWS, DONE, LOST = b"r", b"d", b"l"
+#: Kinds of answers: ready for tasks; rows of COPY; a finished task; the database is gone (a sentence).
+READY, ROWS, DONE, LOST = b"y", b"r", b"d", b"l"
 
 
 def main(descriptor: int, address_space: int) -> None:
@@ -30,6 +30,7 @@ def main(descriptor: int, address_space: int) -> None:
 
     try:
         examiner = Examiner(unpacked(parent.recv_bytes()))
+        parent.send_bytes(READY)
         while True:
             task = pickle.loads(parent.recv_bytes())  # noqa: S301 - from our parent
             for part in examiner.examine(task):

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gis.checks.examine import Done, Setup, Task, packed
-from gis.checks.worker import DONE, LOST, ROWS
+from gis.checks.worker import DONE, LOST, READY, ROWS
 from gis.errors import DatabaseError
 
 #: Most address space of a worker (bytes), of which windows of ordinary size use a tenth.
 ADDRESS_SPACE = 4_000_000_000
 #: A task that takes longer (s) is lost: some rule does not end on this data.
 TASK_SECONDS = 900.0
-#: Workers that die before their first task in a row, until it is no accident.
+#: Workers in a row that die before they are ready, until it is no accident.
 _FALSE_STARTS = 3
 
 _START = """
@@ -80,7 +80,7 @@ class _Worker:
             )
         self.connection = Connection(ours.detach())
         self.task: Task | None = None
-        self.finished = 0
+        self.ready = False
         self.deadline = float("inf")
         with contextlib.suppress(OSError):
             self.connection.send_bytes(setup)
@@ -184,20 +184,21 @@ class Crew:
             raise DatabaseError(
                 "the database was lost during the check", hint="is it running? then check again"
             )
+        if kind == READY:
+            worker.ready, self._false_starts = True, 0
+            return
         assert worker.task is not None
         if kind == ROWS:
             yield Rows(worker.task.number, content)
             return
         assert kind == DONE
         worker.task, worker.deadline = None, float("inf")
-        worker.finished += 1
-        self._false_starts = 0
         yield pickle.loads(content)  # noqa: S301 - from our own child
 
     def _bury(self, worker: _Worker) -> Iterator[Event]:
         self._workers.remove(worker)
         why = worker.end()
-        if not worker.finished and "signal" not in why and "too long" not in why:
+        if not worker.ready:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
                 raise DatabaseError(f"the workers of the check cannot start: {why}")

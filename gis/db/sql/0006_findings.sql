@@ -47,6 +47,8 @@ CREATE TABLE bandoso.finding_key (
 );
 CREATE INDEX finding_key_base ON bandoso.finding_key (base);
 CREATE INDEX finding_key_anchor ON bandoso.finding_key USING spgist (point(ax, ay)) WHERE ax IS NOT NULL;
+-- Features that end the program that judges them: edits ask for these each time.
+CREATE INDEX finding_key_unexamined ON bandoso.finding_key (app) WHERE app LIKE '%!';
 CREATE INDEX finding_key_about ON bandoso.finding_key USING gin (about);
 
 -- What edits have judged: a run that began before must not overwrite it with its older knowledge.

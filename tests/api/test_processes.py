@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from gis.city import City
 from gis.db.server import Database
+from gis.jobs.results import Fenced, ResultWriter
 from gis.settings import Settings
 from layers.registry import Catalogue
 from tests.api.jobs_client import ASYNC, BOX, EXECUTION, SMALL, Client
@@ -401,3 +403,40 @@ def test_secret_is_private_and_not_in_the_log(server_: Server) -> None:
     path = server_.folder / "steward.token"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text().strip() not in server_.log.read_text(errors="replace")
+
+
+def test_large_results_come_in_parts_and_only_from_the_run_that_has_the_job(
+    anyone: Client, sample_db: Database
+) -> None:
+    job, late = "1" * 32, "2" * 32
+    body = b"[" + b",".join(b'"%s"' % secrets.token_hex(500).encode() for _ in range(4000)) + b"]"
+    with psycopg.connect(sample_db.owner_dsn) as owner:
+        for one in (job, late):
+            owner.execute(
+                "INSERT INTO bandoso.job"
+                " (id, process, request, steward, small, keep_seconds, status, attempts)"
+                " VALUES (%s, 'check', '{}', false, true, 60, 'running', 2)",
+                (one,),
+            )
+        owner.execute("UPDATE bandoso.job SET heartbeat = clock_timestamp() WHERE status = 'running'")
+        owner.commit()
+        writer = ResultWriter(owner, job, 2)
+        for start in range(0, len(body), 70_000):
+            writer.write(body[start : start + 70_000])
+        writer.finish("application/json", {"vi": "Xong.", "en": "Done."})
+        former = ResultWriter(owner, late, 1)
+        former.write(body)
+        with pytest.raises(Fenced):
+            former.finish("application/json", {"vi": "Xong.", "en": "Done."})
+        with pytest.raises(OverflowError):
+            ResultWriter(owner, late, 2, most_bytes=1000).write(body)
+        owner.rollback()
+        parts = owner.execute("SELECT job, count(*) FROM bandoso.job_result GROUP BY job").fetchall()
+        assert dict(parts)[job] > 5
+        assert late not in dict(parts)
+        owner.execute("DELETE FROM bandoso.job WHERE id = %s", (late,))
+    for encoding in ("identity", "gzip"):
+        answer = httpx.get(
+            f"{anyone.server.url}/jobs/{job}/results", headers={"Accept-Encoding": encoding}, timeout=30
+        )
+        assert answer.content == body

@@ -41,10 +41,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Uncovered pieces (k) between two edges each: their place and width (m)."""
+    """Uncovered pieces (k) between two edges each: their place and width (m), and which of the pairs."""
 
     where: Objects
     width: Floats
+    pairs: Facing
+    pair: Ints
 
 
 def gaps(
@@ -70,7 +72,7 @@ def gaps(
             where = united(pieces.where[which])
             found.append(Gap(where, float(pieces.width[which].max()), _around(fabric, where), True))
         else:
-            found += _cut(fabric, pieces, which, longest_m)
+            found += _cut(fabric, pieces, which, longest_m, least_m)
     return found
 
 
@@ -93,7 +95,7 @@ def _uncovered(fabric: Edges, pairs: Facing, least_m: float, seen: Box) -> _Piec
     real = ~shapely.is_empty(quads)
     quads, pairs = quads[real], pairs.take(real)
     if not len(quads):
-        return _Pieces(np.empty(0, object), np.empty(0))
+        return _Pieces(np.empty(0, object), np.empty(0), pairs, np.empty(0, np.int64))
     left = _less(fabric, quads, pairs.origin)
     parts, pair = shapely.get_parts(left, return_index=True)
     at_e = shapely.distance(parts, shapely.linestrings(pairs.on_e[pair])) <= _TOUCH
@@ -101,7 +103,7 @@ def _uncovered(fabric: Edges, pairs: Facing, least_m: float, seen: Box) -> _Piec
     width = _across(parts, pairs, pair)
     real = at_e & at_f & (shapely.area(parts) > least_m * least_m) & (width > least_m)
     parts, pair, width = parts[real], pair[real], width[real]
-    return _Pieces(moved(parts, pairs.origin[pair]), width)
+    return _Pieces(moved(parts, pairs.origin[pair]), width, pairs, pair)
 
 
 def _to_corners(fabric: Edges, edge: Ints, stretch: Floats, pairs: Facing) -> Floats:
@@ -171,7 +173,7 @@ def _around(fabric: Edges, where: shapely.Geometry) -> tuple[int, ...]:
     return tuple(int(n) for n in near[along >= min(_LEAST_SIDE, along.max(initial=0))])
 
 
-def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float) -> list[Gap]:
+def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float, least_m: float) -> list[Gap]:
     """The parts of a long gap in squares of ``size`` metres."""
     found = []
     box = shapely.bounds(pieces.where[which])
@@ -184,19 +186,20 @@ def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float) -> list[Gap]:
     for (i, j), members in sorted(cells.items()):
         square = shapely.box(i * size, j * size, (i + 1) * size, (j + 1) * size)
         part = shapely.intersection(pieces.where[members], square)
-        there = shapely.area(part) > 0
+        # The width here, not that of the piece: how much of a long piece is seen differs between windows.
+        pair = pieces.pair[members]
+        width = _across(moved(part, -pieces.pairs.origin[pair]), pieces.pairs, pair)
+        there = (shapely.area(part) > 0) & (width > least_m)
         if not there.any():
             continue
-        inside = np.array(members)[there]
         one, other = shapely.STRtree(part[there]).query(part[there], predicate="dwithin", distance=_TOUCH)
-        joined = coo_matrix((np.ones(len(one), bool), (one, other)), (len(inside),) * 2)
+        joined = coo_matrix((np.ones(len(one), bool), (one, other)), (int(there.sum()),) * 2)
         _, label = connected_components(joined, directed=False)
         for group in _groups(label):
             where = united(part[there][group])
             if shapely.area(where) <= _LEAST_SIDE**2:
                 continue
-            width = float(pieces.width[inside[group]].max())
-            found.append(Gap(where, width, _around(fabric, where), False))
+            found.append(Gap(where, float(width[there][group].max()), _around(fabric, where), False))
     return found
 
 

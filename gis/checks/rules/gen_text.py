@@ -99,21 +99,21 @@ def _misread(column: Any) -> Iterator[tuple[int, str, str]]:
     if not strange and not doubtful:
         return
     for row, text in enumerate(column):
-        if text and not (text.isascii() and "?" not in text):
+        # Most texts are sound though a word somewhere is strange; they end here.
+        if text and (not strange.isdisjoint(text.split()) or (doubtful and "?" in text)):
             encoding = _verdict(text)
             if encoding is not None:
                 yield row, text, encoding
 
 
-def _strange_words(text: str) -> bool:
-    """Is any word beyond ASCII no Vietnamese syllable?"""
-    words = {word for word in set(text.split()) if not word.isascii()}
-    return any(part and not part.isascii() and not encodings.is_syllable(part) for part in _parts(words))
+def _strange_words(text: str) -> set[str]:
+    """The words beyond ASCII that are, or hold, no Vietnamese syllable."""
+    words = {word for word in text.split() if not word.isascii()}
+    return {word for word in words if not all(map(_is_sound, _EDGES.split(word)))}
 
 
-def _parts(words: Iterable[str]) -> Iterator[str]:
-    for word in words:
-        yield from _EDGES.split(word)
+def _is_sound(part: str) -> bool:
+    return part.isascii() or ("\ufffd" not in part and encodings.is_syllable(part))
 
 
 _EDGES = re.compile(r"[^\w\u0300-\u036f]+|[\d_]+")

@@ -9,7 +9,7 @@ import ctypes
 import io
 import pickle
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -135,11 +135,12 @@ def _owned(window: Window, app: Application) -> Iterator[Finding]:
             yield found
 
 
-def _whole(whole: Whole, app: Application) -> Iterable[Finding]:
+def _whole(whole: Whole, app: Application) -> Iterator[Finding]:
     known = rules()[app.rule.id]
     if app.rule.scope == "global":
-        return known.run(whole, app)  # type: ignore[no-any-return]
-    return known.also(whole, app) if known.also is not None else ()
+        yield from known.run(whole, app)
+    elif known.also is not None:
+        yield from known.also(whole, app)
 
 
 def _give_back_memory() -> None:

@@ -161,8 +161,11 @@ class _Edit:
                 self._judged.append((keys, box))
         whole = Whole(self._source, self._setting, fids)
         for app in plan.globals:
-            if self._take(app, rules()[app.rule.id].run(whole, app)):
+            if self._take(app, _of_whole(whole, app)):
                 self._looked.append(app.key)
+                if app.network:
+                    # What hung on a line that was moved, closed or removed may be anywhere.
+                    self._defer([app], None)
 
     def _take(self, app: Application, findings: Iterable[Finding]) -> bool:
         """Collect them; False when the rule leaves it to a run, or fails: no edit shall fail by that."""
@@ -244,8 +247,7 @@ class _Edit:
         if due:
             with self._connection.cursor() as cursor:
                 cursor.executemany(
-                    "INSERT INTO bandoso.check_due (app, minx, miny, maxx, maxy) VALUES (%s, %s, %s, %s, %s)"
-                    " ON CONFLICT (app) WHERE minx IS NULL DO UPDATE SET xid = excluded.xid",
+                    "INSERT INTO bandoso.check_due (app, minx, miny, maxx, maxy) VALUES (%s, %s, %s, %s, %s)",
                     [(key, *(box or (None,) * 4)) for key, box in due],
                 )
 
@@ -271,7 +273,13 @@ class _Edit:
 
 
 def _owned(window: Window, app: Application) -> Iterator[Finding]:
-    return (one for one in rules()[app.rule.id].run(window, app) if window.owns_point(*one.anchor))
+    for one in rules()[app.rule.id].run(window, app):
+        if window.owns_point(*one.anchor):
+            yield one
+
+
+def _of_whole(whole: Whole, app: Application) -> Iterator[Finding]:
+    yield from rules()[app.rule.id].run(whole, app)
 
 
 def _holds(box: Box, points: Iterable[tuple[float, float]]) -> bool:

@@ -64,7 +64,8 @@ CREATE TABLE bandoso.check_edit (
 );
 CREATE INDEX check_edit_at ON bandoso.check_edit (at);
 
--- What edits have left to the next run: an application on a window, or (without box) everywhere.
+-- What edits have left to the next run: an application on a window, or (without box) everywhere. A row for
+-- each edit, since a shared one would make edits wait for each other.
 CREATE TABLE bandoso.check_due (
     app text COLLATE "C" NOT NULL,
     minx double precision,
@@ -74,4 +75,4 @@ CREATE TABLE bandoso.check_due (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE UNIQUE INDEX check_due_everywhere ON bandoso.check_due (app) WHERE minx IS NULL;
+CREATE INDEX check_due_app ON bandoso.check_due (app);

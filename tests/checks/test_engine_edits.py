@@ -1,0 +1,257 @@
+"""Edits judged at once leave the findings that a run over the whole city would leave; and edits and runs do
+not overwrite each other's findings."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import psycopg
+import pytest
+import shapely
+from psycopg.sql import SQL
+
+from gis.checks import incremental
+from gis.checks.concern import Change, merged
+from gis.checks.incremental import Recheck, clear_due, recheck
+from gis.checks.locks import hold_alone
+from gis.city import City
+from gis.db.server import Database
+from layers.registry import Catalogue
+from tests.checks.engine_city import CheckedCity, fill, table
+
+#: What is edited: parcels and buildings, a network with nodes, roads, and reference layers of others.
+LAYERS = (
+    "cadastre_parcel", "cadastre_building", "water_pipe", "water_valve", "drainage_conduit",
+    "drainage_manhole", "power_line", "power_support", "base_road", "base_building", "telecom_duct",
+    "power_meter",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checked(module_db: Database, city: City, catalogue: Catalogue) -> CheckedCity:
+    found = fill(module_db, city, catalogue)
+    found.run(workers=2)
+    return found
+
+
+class Editor:
+    """Changes features in one transaction and has them judged."""
+
+    def __init__(self, checked: CheckedCity, seed: int) -> None:
+        self.checked, self.random = checked, random.Random(seed)
+        self.connection = psycopg.connect(checked.db.owner_dsn)
+
+    def feature(self, layer: str) -> tuple[int, shapely.Geometry]:
+        row = self.connection.execute(
+            SQL("SELECT fid, ST_AsBinary(geom) FROM {} ORDER BY md5(asset_id || %s) LIMIT 1").format(
+                table(layer)
+            ),
+            [str(self.random.random())],
+        ).fetchone()
+        assert row is not None
+        return row[0], shapely.from_wkb(row[1])
+
+    def put(self, layer: str, fid: int, shape: shapely.Geometry) -> None:
+        self.connection.execute(
+            SQL("UPDATE {} SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom)) WHERE fid = %s").format(
+                table(layer)
+            ),
+            [shapely.to_wkb(shape), fid],
+        )
+
+    def edit(self, layer: str) -> Change:
+        fid, old = self.feature(layer)
+        way = self.random.choice(["vertex", "shift", "delete", "copy", "status"])
+        if way == "delete":
+            self.connection.execute(SQL("DELETE FROM {} WHERE fid = %s").format(table(layer)), [fid])
+            return Change(layer, fid, old, None)
+        if way == "status":
+            self.connection.execute(
+                SQL("UPDATE {} SET status = 'removed' WHERE fid = %s").format(table(layer)), [fid]
+            )
+            return Change(layer, fid, old, old)
+        if way == "copy":
+            new = shapely.transform(old, lambda xyz: xyz + self.step(xyz, 0.3), include_z=old.has_z)
+            row = self.connection.execute(
+                SQL(
+                    "INSERT INTO {} (owner, geom) SELECT owner, ST_SetSRID(%s::geometry, ST_SRID(geom))"
+                    " FROM {} WHERE fid = %s RETURNING fid"
+                ).format(table(layer), table(layer)),
+                [shapely.to_wkb(new), fid],
+            ).fetchone()
+            assert row is not None
+            return Change(layer, row[0], None, new)
+        if way == "shift":
+            new = shapely.transform(old, lambda xyz: xyz + self.step(xyz, 2.0), include_z=old.has_z)
+        else:
+            new = shapely.transform(old, self.one_vertex, include_z=old.has_z)
+        self.put(layer, fid, new)
+        return Change(layer, fid, old, new)
+
+    def step(self, xyz: np.ndarray, by: float) -> np.ndarray:
+        return np.array([self.random.uniform(-by, by), self.random.uniform(-by, by), 0.0])[: xyz.shape[1]]
+
+    def one_vertex(self, xyz: np.ndarray) -> np.ndarray:
+        moved = xyz.copy()
+        # The first vertex of a ring is its last one, too.
+        index = self.random.randrange(1, len(xyz) - 1) if len(xyz) > 3 else 0
+        moved[index] += self.step(xyz, 0.5)
+        return moved
+
+    def judge(self, changes: list[Change]) -> Recheck:
+        return recheck(self.connection, self.checked.setting, changes)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_edits_leave_what_a_run_would_leave(checked: CheckedCity, seed: int) -> None:
+    editor = Editor(checked, seed)
+    new = mended = 0
+    deferred: set[str] = set()
+    for layer in LAYERS:
+        changes = [editor.edit(layer) for _ in range(editor.random.choice([1, 1, 3]))]
+        done = editor.judge(changes)
+        editor.connection.commit()
+        new, mended = new + len(done.new), mended + len(done.mended)
+        deferred |= set(done.deferred)
+    editor.connection.close()
+    assert new > 0
+    due = {row[0] for row in checked.execute("SELECT DISTINCT app FROM bandoso.check_due")}
+    assert due == deferred
+    apps = [app for app in checked.apps() if app.key not in deferred]
+    before = checked.table()
+    outcome = checked.run(apps=apps, workers=2)
+    after = checked.table()
+    assert [row for row in after if row not in before] == []
+    assert [row for row in before if row not in after] == []
+    assert (outcome.new, outcome.mended) == (0, 0)
+    # What was left to a run is cleared by it.
+    checked.run(apps=[app for app in checked.apps() if app.key in deferred] or apps[:1])
+    assert checked.execute("SELECT count(*) FROM bandoso.check_due") == [(0,)]
+
+
+def moved_parcel(checked: CheckedCity, connection: psycopg.Connection, number: int = 700) -> list[Change]:
+    """A parcel moved by half a metre: it overlaps a neighbour, and leaves a gap."""
+    row = connection.execute(
+        "SELECT fid, ST_AsBinary(geom) FROM layer.cadastre_parcel ORDER BY asset_id OFFSET %s LIMIT 1",
+        [number],
+    ).fetchone()
+    assert row is not None
+    old = shapely.from_wkb(row[1])
+
+    new = shapely.transform(old, lambda xy: xy + np.array([0.4, 0.3]))
+    connection.execute(
+        "UPDATE layer.cadastre_parcel SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom)) WHERE fid = %s",
+        [shapely.to_wkb(new), row[0]],
+    )
+    return [Change("cadastre_parcel", row[0], old, new)]
+
+
+def test_an_edit_that_is_rolled_back_leaves_nothing(checked: CheckedCity) -> None:
+    before = checked.table()
+    with psycopg.connect(checked.db.owner_dsn) as connection:
+        done = recheck(connection, checked.setting, moved_parcel(checked, connection))
+        assert any(one.rule == "CAD-01" for one in done.new)
+        connection.rollback()
+    assert checked.table() == before
+
+
+def test_findings_that_may_not_be_caused_are_told(checked: CheckedCity) -> None:
+    apps = [replace(app, reject=True) for app in checked.apps("CAD-01") if app.layers == ("cadastre_parcel",)]
+    with psycopg.connect(checked.db.owner_dsn) as connection:
+        changes = moved_parcel(checked, connection)
+        done = recheck(connection, checked.setting, changes, apps)
+        assert done.rejecting and {one.rule for one in done.rejecting} == {"CAD-01"}
+        # What was broken before is no reason to refuse a further edit.
+        again = recheck(connection, checked.setting, changes, apps)
+        assert again.again >= len(done.rejecting) and not again.rejecting
+        # Undone, it is mended.
+        (change,) = changes
+        connection.execute(
+            "UPDATE layer.cadastre_parcel SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom)) WHERE fid = %s",
+            [shapely.to_wkb(change.old), change.fid],
+        )
+        undone = recheck(connection, checked.setting, changes, apps)
+        assert len(undone.mended) >= len(done.rejecting) and not undone.new
+        connection.rollback()
+
+
+def test_a_run_on_an_older_state_leaves_what_an_edit_judged(checked: CheckedCity) -> None:
+    """The edit commits while the run is under way: the run has not seen it, and must not end its findings."""
+    names: list[str] = []
+
+    def edit(_done: int, _total: int | None) -> None:
+        if names:
+            return
+        with psycopg.connect(checked.db.owner_dsn) as connection:
+            done = recheck(connection, checked.setting, moved_parcel(checked, connection))
+            connection.commit()
+        names.extend(one.rule for one in done.new)
+
+    outcome = checked.run("CAD", "GEN", progress=edit)
+    assert "CAD-01" in names
+    assert (outcome.new, outcome.mended) == (0, 0)
+    before = checked.table()
+    later = checked.run("CAD", "GEN")
+    assert (later.new, later.mended) == (0, 0)
+    assert checked.table() == before
+
+
+def test_an_edit_during_the_writing_of_a_run_is_judged_after_it(checked: CheckedCity) -> None:
+    before = checked.table()
+    with psycopg.connect(checked.db.owner_dsn) as run, psycopg.connect(checked.db.owner_dsn) as connection:
+        hold_alone(run)
+        changes = moved_parcel(checked, connection, 300)
+        done = recheck(connection, checked.setting, changes)
+        assert done.new or done.mended
+        connection.commit()
+        assert checked.table() == before
+        assert checked.execute("SELECT count(*) > 0 FROM bandoso.check_due") == [(True,)]
+        assert clear_due(checked.db, checked.setting) == 0
+        run.rollback()
+    assert clear_due(checked.db, checked.setting) > 0
+    assert checked.execute("SELECT count(*) FROM bandoso.check_due WHERE minx IS NOT NULL") == [(0,)]
+    assert checked.table() != before
+    outcome = checked.run("CAD", "GEN")
+    assert (outcome.new, outcome.mended) == (0, 0)
+
+
+def test_an_edit_of_too_much_is_left_to_a_run(checked: CheckedCity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "MOST_FEATURES", 10)
+    monkeypatch.setattr(incremental, "_SMALL_M", 1.0)
+    with psycopg.connect(checked.db.owner_dsn) as connection:
+        done = recheck(connection, checked.setting, moved_parcel(checked, connection))
+        assert "CAD-01:cadastre_parcel" in done.deferred
+        assert not done.new and not done.mended
+        connection.rollback()
+
+
+def test_a_rule_that_fails_does_not_fail_the_edit(
+    checked: CheckedCity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from gis.checks import registry
+
+    known = registry.rules()["CAD-07"]
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(registry._FOUND, "CAD-07", replace(known, run=fails))
+    registry.rules.cache_clear()
+    try:
+        with psycopg.connect(checked.db.owner_dsn) as connection:
+            done = recheck(connection, checked.setting, moved_parcel(checked, connection))
+            connection.rollback()
+    finally:
+        monkeypatch.undo()
+        registry.rules.cache_clear()
+    assert done.deferred == ("CAD-07:cadastre_parcel",)
+    assert done.new or done.again
+    assert "CAD-07" in caplog.text
+
+
+def test_merged_boxes_cover_and_do_not_meet() -> None:
+    boxes = [(0.0, 0.0, 2.0, 2.0), (1.0, 1.0, 3.0, 3.0), (10.0, 0.0, 11.0, 1.0), (3.0, 3.0, 4.0, 4.0)]
+    assert merged(boxes) == [(0.0, 0.0, 4.0, 4.0), (10.0, 0.0, 11.0, 1.0)]
+    assert merged([]) == []

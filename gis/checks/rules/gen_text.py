@@ -109,11 +109,11 @@ def _misread(column: Any) -> Iterator[tuple[int, str, str]]:
 def _strange_words(text: str) -> set[str]:
     """The words beyond ASCII that are, or hold, no Vietnamese syllable."""
     words = {word for word in text.split() if not word.isascii()}
-    return {word for word in words if not all(map(_is_sound, _EDGES.split(word)))}
+    return {word for word in words if "\ufffd" in word or not all(map(_is_sound, _EDGES.split(word)))}
 
 
 def _is_sound(part: str) -> bool:
-    return part.isascii() or ("\ufffd" not in part and encodings.is_syllable(part))
+    return part.isascii() or encodings.is_syllable(part)
 
 
 _EDGES = re.compile(r"[^\w\u0300-\u036f]+|[\d_]+")

@@ -19,6 +19,8 @@ HOP = 2.0
 
 def sheltered(works: Works, a: int, b: int, place: shapely.Geometry) -> bool:
     """Whether one of the lines lies within the other at ``place``, or both within the same container."""
+    if not works.container.any():
+        return False
     if works.container[a] or works.container[b]:
         container, content = (a, b) if works.container[a] else (b, a)
         return not works.container[content] and _inside(works, content, container, place)
@@ -38,8 +40,11 @@ def _inside(works: Works, line: int, container: int, place: shapely.Geometry) ->
     apart = abs(height_at(works, line, place) - height_at(works, container, place))
     if apart > works.half_height[container] + _WALL:  # not when a height is unknown
         return False
-    within = shapely.intersection(shape, shapely.buffer(axis, half / works.unit)).length * works.unit
-    return bool(within >= min(2 * _ALONG * half, _MOST * works.length[line]))
+    if (line, container) not in works.strips:
+        strip = shapely.buffer(axis, half / works.unit)
+        works.strips[line, container] = shapely.intersection(shape, strip).length * works.unit
+    least = min(2 * _ALONG * half, _MOST * works.length[line])
+    return bool(works.strips[line, container] >= least)
 
 
 def height_at(works: Works, line: int, place: shapely.Geometry) -> float:

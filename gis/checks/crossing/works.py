@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -51,6 +51,8 @@ class Works:
     vertices: Floats
     offsets: Ints
     unit: float
+    #: (line, container) -> how much of the line (m) lies in the container's strip: see exempt.
+    strips: dict[tuple[int, int], float] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -21,6 +21,8 @@ from layers.registry import Catalogue
 
 #: Farther than any clearance of law (3 m) with the half widths of both, and a short piece or trench beside.
 REACH = 3.0 + 2 * WIDEST + HOP
+#: Places within this distance (m) of one that is exempt are exempt.
+_ALIKE = 5.0
 _NAMES = {
     "water": Text(vi="cấp nước", en="water"),
     "sewage": Text(vi="nước thải", en="sewage"),
@@ -158,15 +160,17 @@ def _first_that_counts(works: Works, near: Approaches, order: Ints, way: str) ->
     if way == "plan" and shapely.crosses(works.geometry[a], works.geometry[b]):
         parts = shapely.get_parts(shapely.intersection(works.geometry[a], works.geometry[b]))
         crossing = shapely.multipoints(parts[shapely.get_dimensions(parts) == 0])
-    for at in order:
+    while len(order):
+        at = int(order[0])
         place = shapely.Point(near.at_a[at])
-        if crossing is not None and not crossing.is_empty:
-            # Lines that cross at a small angle are near each other on both sides of the crossing: XLY-04.
-            far = 2 * (near.plan_limit[at] + works.half_width[a] + works.half_width[b])
-            if shapely.dwithin(crossing, place, far / works.unit):
-                continue
-        if not (sheltered(works, a, b, place) or hop(works, a, b, place)):
-            return int(at)
+        # Lines that cross at a small angle are near each other on both sides of the crossing: XLY-04.
+        far = 2 * (near.plan_limit[at] + works.half_width[a] + works.half_width[b])
+        crosses = crossing is not None and shapely.dwithin(crossing, place, far / works.unit)
+        if not (crosses or sheltered(works, a, b, place) or hop(works, a, b, place)):
+            return at
+        # Winding lines come near each other in thousands of places; those around this one are like it.
+        apart = np.abs(near.at_a[order] - near.at_a[at]).max(axis=1) * works.unit
+        order = order[apart > (0.0 if crosses else _ALIKE)]
     return None
 
 

@@ -10,6 +10,7 @@ The same files are the rules' tests and the pictures of their documentation (scr
         findings: [{features: [P1, V1], value: 0.06, limit: 0.1}]     # [] where nothing is to be found
         parameters: {snap_m: 0.1}     # over those of the layer files
         today: 2026-01-01             # the day that dates are judged by
+        areas: {sawaco: {wards: ['1']}}   # where agencies' features lie, as in city.yml
         unlike: [vertex_order]        # properties that do not hold: translation, vertex_order
         picture: true                 # draw this one
 
@@ -37,6 +38,7 @@ from gis.checks.registry import applications
 from gis.checks.source import EVERYWHERE, NOWHERE, Box, MemorySource, column_array, column_kind
 from gis.checks.whole import Whole
 from gis.checks.window import Setting
+from gis.city import Area, City
 from gis.settings import Settings
 from layers.registry import Catalogue
 
@@ -55,6 +57,7 @@ class Case:
     findings: list[dict[str, Any]]
     parameters: dict[str, Any] = field(default_factory=dict)
     today: date = date(2026, 1, 1)
+    areas: dict[str, dict[str, Any]] = field(default_factory=dict)
     unlike: tuple[str, ...] = ()
     picture: bool = False
 
@@ -124,10 +127,18 @@ def applied(case: Case) -> list[Application]:
 
 def check(case: Case, source: MemorySource, windows: Iterable[Box] = (EVERYWHERE,)) -> list[Finding]:
     """The rule's findings in ``source``, from windows that cover everything."""
-    at = replace(setting(), today=case.today)
+    at = replace(setting(), today=case.today, city=_with_areas(setting().city, case.areas))
     apps = applied(case)
     found = [one for box in (*windows, NOWHERE) for one in in_window(box, source, at, apps)]
     return found + list(in_whole(Whole(source, at), apps))
+
+
+def _with_areas(city: City, areas: dict[str, dict[str, Any]]) -> City:
+    agencies = tuple(
+        agency.model_copy(update={"area": Area(**areas[agency.id])}) if agency.id in areas else agency
+        for agency in city.agencies
+    )
+    return city.model_copy(update={"agencies": agencies})
 
 
 def source_of(case: Case) -> MemorySource:

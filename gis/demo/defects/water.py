@@ -145,7 +145,7 @@ def _house_at(site: Site, x: float, y: float) -> str | None:
     rows = site.out.of("base_building", "polygon")
     for asset_id, ring in zip(rows.asset_ids, rows.shapes, strict=True):
         (x0, y0), (x1, y1) = ring[0], ring[2]
-        if x0 + 0.3 < x < x1 - 0.3 and y0 + 2 < y < y1:
+        if x0 + 0.8 < x < x1 - 0.8 and y0 + 2 < y < y1:  # not within a wall's uncertainty of its side
             return asset_id
     return None
 

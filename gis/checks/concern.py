@@ -53,20 +53,26 @@ class Plan:
 
 @dataclass(frozen=True)
 class Concern:
-    """An application, the layers that it reads, how far (m) around its window, and around what it judges."""
+    """An application, the layers that it reads, and how far (m) around its window.
+
+    ``reach``: how far around the features that it judges its anchors are; None when an edit is judged around
+    itself alone (Need.centred).
+    """
 
     app: Application
     reads: Mapping[str, float]
-    reach: float
+    reach: float | None
 
     @classmethod
     def of(cls, app: Application, setting: Setting) -> Concern:
         if app.rule.scope == "global":
             return cls(app, dict.fromkeys((*app.layers, *app.against), 0.0), 0.0)
         reads = dict.fromkeys(app.layers, 0.0)
-        for need in needs_of([app], setting.catalogue):
+        needs = needs_of([app], setting.catalogue)
+        for need in needs:
             reads[need.layer] = max(reads.get(need.layer, 0.0), _rounded(need.reach))
-        return cls(app, reads, max(reads[layer] for layer in app.layers))
+        centred = bool(needs) and all(need.centred for need in needs)
+        return cls(app, reads, None if centred else max(reads[layer] for layer in app.layers))
 
 
 @dataclass(frozen=True)
@@ -127,11 +133,11 @@ def plan_of(source: DatabaseSource, concerns: Iterable[Concern], changes: Sequen
     for (judged, moved, reach), some in groups.items():
         around = merged(grown(box, by) for layer, by in moved for box in boxes[layer])
         windows = list(around)
-        for box in around:
+        for box in around if reach is not None else ():
             for layer in judged:
                 if (layer, box) not in known:
                     known[layer, box] = source.boxes(layer, box)
-                windows += [grown(found, reach) for found in known[layer, box]]
+                windows += [grown(found, reach or 0.0) for found in known[layer, box]]
         # The east and north sides of a window are not its own.
         plan.groups.append((some, merged(grown(window, 0.001) for window in windows)))
     return plan

@@ -6,7 +6,7 @@ Measured on 25,000 parcels with geometry and 6 columns: see ``_select``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -38,23 +38,23 @@ class DatabaseSource:
         connection: psycopg.Connection[Any],
         catalogue: Catalogue,
         srid: int,
-        queries: dict[Any, Composed] | None = None,
+        queries: dict[Any, bytes] | None = None,
     ) -> None:
         """``queries``: statements made for this catalogue before, for sources that live briefly."""
         self._connection, self._catalogue, self._srid = connection, catalogue, srid
-        self._queries: dict[Any, Composed] = {} if queries is None else queries
+        self._queries: dict[Any, bytes] = {} if queries is None else queries
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         of = self._catalogue.layers[layer]
         if np.isnan(box[0]):  # NOWHERE: the tables take finite geometry only
             return empty(of, columns)
         where, values = self._meets(box)
-        key = (layer, tuple(columns), geometry, box == EVERYWHERE)
-        query = self._queries.get(key)
-        if query is None:
-            query = self._queries[key] = SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
+        query = self._query(
+            ("features", layer, tuple(columns), geometry, box == EVERYWHERE),
+            lambda: SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
                 _select(of, columns, geometry=geometry, boxes=box != EVERYWHERE), names.table(of), where
-            )
+            ),
+        )
         found = _features(of, columns, self._rows(query, values), geometry=geometry)
         if box == EVERYWHERE or not len(found):
             return found
@@ -127,12 +127,9 @@ class DatabaseSource:
         for wanted in dict.fromkeys(wanted_rows):
             if wanted[-1] is None:
                 continue
-            where = SQL(" AND ").join(
-                SQL("{} IS NULL" if value is None else "{} = %s").format(names.column(name))
-                for name, value in zip(columns, wanted, strict=True)
-            )
-            query = SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
-                _select(layer, columns), names.table(layer), where
+            nulls = tuple(value is None for value in wanted)
+            query = self._query(
+                ("equal", layer.id, tuple(columns), nulls), partial(_equal_query, layer, columns, nulls)
             )
             rows = self._rows(query, [value for value in wanted if value is not None])
             if len(rows) > 1:
@@ -141,8 +138,11 @@ class DatabaseSource:
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
         of = self._catalogue.layers[layer]
-        query = SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
-            _select(of, columns), names.table(of)
+        query = self._query(
+            ("pick", layer, tuple(columns)),
+            lambda: SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
+                _select(of, columns), names.table(of)
+            ),
         )
         return _features(of, columns, self._rows(query, ([int(fid) for fid in fids],)))
 
@@ -163,13 +163,23 @@ class DatabaseSource:
     def boxes(self, layer: str, box: Box) -> list[Box]:
         """Bounding boxes of the features in about ``box``."""
         where, values = self._meets(box)
-        query = SQL(
-            "SELECT public.ST_XMin(geom), public.ST_YMin(geom), public.ST_XMax(geom), public.ST_YMax(geom)"
-            " FROM {} WHERE {}"
-        ).format(names.table(self._catalogue.layers[layer]), where)
+        query = self._query(
+            ("boxes", layer, box == EVERYWHERE),
+            lambda: SQL(
+                "SELECT public.ST_XMin(geom), public.ST_YMin(geom), public.ST_XMax(geom),"
+                " public.ST_YMax(geom) FROM {} WHERE {}"
+            ).format(names.table(self._catalogue.layers[layer]), where),
+        )
         return [(row[0], row[1], row[2], row[3]) for row in self._rows(query, values)]
 
-    def _rows(self, query: Composed, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _query(self, key: Any, make: Callable[[], Composed]) -> bytes:
+        """A statement by what it depends on, made once."""
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = names.rendered(make())
+        return query
+
+    def _rows(self, query: Composed | bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._connection.cursor(binary=True) as cursor:
             return cursor.execute(query, values).fetchall()
 
@@ -181,6 +191,17 @@ class DatabaseSource:
             *corners,
             self._srid,
         )
+
+
+def _equal_query(layer: Layer, columns: Sequence[str], nulls: Sequence[bool]) -> Composed:
+    """Features with certain values; null where ``nulls`` says so."""
+    where = SQL(" AND ").join(
+        SQL("{} IS NULL" if null else "{} = %s").format(names.column(name))
+        for name, null in zip(columns, nulls, strict=True)
+    )
+    return SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
+        _select(layer, columns), names.table(layer), where
+    )
 
 
 def _select(

@@ -34,8 +34,8 @@ from gis.db.server import Database
 MOST_FEATURES = 5_000
 #: Ground (m) around a change that is held first, and how often it is tried to hold all of it.
 _AROUND_M, _TRIES = 64.0, 5
-#: Windows smaller than this (m) are not counted beforehand.
-_SMALL_M = 300.0
+#: Windows up to this (m) are not counted beforehand.
+SMALL_M = 300.0
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +262,7 @@ class _Edit:
         return found
 
     def _too_many(self, layers: Iterable[str], box: Box) -> bool:
-        if box[2] - box[0] <= _SMALL_M and box[3] - box[1] <= _SMALL_M:
+        if max(box[2] - box[0], box[3] - box[1]) <= SMALL_M:
             return False
         left = MOST_FEATURES
         for layer in layers:

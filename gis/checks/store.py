@@ -97,8 +97,8 @@ class Store:
     def look_in_boxes(self, windows: Sequence[tuple[list[str], Box]]) -> None:
         """Stored findings of some applications whose anchor is in a box, for each of ``windows``."""
         if windows:
-            where, values = _in_boxes(windows)
-            self._look(where, **values)
+            for layer in (PUBLIC, RESTRICTED):
+                self._connection.execute(text.look_in_boxes(layer, len(windows)), _in_boxes(windows))
 
     def look_at_features(self, apps: Sequence[str], about: Sequence[str]) -> None:
         """Stored findings of ``apps`` about one of the features (``layer/fid``)."""
@@ -108,12 +108,8 @@ class Store:
         self, windows: Sequence[tuple[list[str], Box]], apps: Sequence[str], about: Sequence[str]
     ) -> bool:
         """Is there a stored finding that look_in_box or look_at_features would look at?"""
-        where, values = _in_boxes(windows)
-        query = SQL(
-            "SELECT EXISTS (SELECT FROM bandoso.finding_key AS k WHERE {}"
-            " OR k.app = ANY (%(apps)s) AND k.about && %(about)s)"
-        ).format(where)
-        row = self._connection.execute(query, {**values, "apps": list(apps), "about": list(about)}).fetchone()
+        values = {**_in_boxes(windows), "apps": list(apps), "about": list(about)}
+        row = self._connection.execute(text.any_known(len(windows)), values).fetchone()
         return bool(row and row[0])
 
     def look_away(self, apps: Sequence[str], box: Box | None) -> None:
@@ -171,9 +167,9 @@ class Store:
 
     def write(self, run: int | None, as_of: datetime) -> None:
         """Write what changed."""
-        for restricted, table in self._tables.items():
-            values = {"restricted": restricted, "as_of": as_of, "run": run}
-            for statement in text.write(table):
+        for restricted, layer in ((False, PUBLIC), (True, RESTRICTED)):
+            values = {"restricted": restricted, "as_of": as_of}
+            for statement in text.write(layer):
                 self._connection.execute(statement, values)
         for key_statement in text.WRITE_KEYS:
             self._connection.execute(key_statement, {"as_of": as_of, "run": run})
@@ -206,14 +202,12 @@ def nearest_pairs(
             yield n, name
 
 
-def _in_boxes(windows: Sequence[tuple[list[str], Box]]) -> tuple[Composable, dict[str, Any]]:
-    """Keys ``k`` with an anchor in one of the windows, by their applications."""
-    parts: list[Composable] = [SQL("FALSE")]
+def _in_boxes(windows: Sequence[tuple[list[str], Box]]) -> dict[str, Any]:
+    """Parameters of the windows, numbered."""
     values: dict[str, Any] = {}
     for number, (keys, box) in enumerate(windows):
-        parts.append(text.in_box(str(number)))
         values |= {f"apps{number}": list(keys), **_edges(box, str(number))}
-    return SQL(" OR ").join(parts), values
+    return values
 
 
 def _edges(box: Box, suffix: str = "") -> dict[str, float]:

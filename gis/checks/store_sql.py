@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
 
 from gis.checks.encode import COLUMNS
@@ -41,12 +43,14 @@ _TABLES = (
 )
 _NAMES = ("staged", "known", "pair", "judged", "gone", "newer")
 #: In one go. Emptied row by row: an edit has few, and a run starts without any.
-TEMPORARY = SQL("; ").join(
-    [
-        SQL("SET LOCAL client_min_messages = warning"),
-        *_TABLES,
-        *(SQL("DELETE FROM {}").format(Identifier("pg_temp", name)) for name in _NAMES),
-    ]
+TEMPORARY = names.rendered(
+    SQL("; ").join(
+        [
+            SQL("SET LOCAL client_min_messages = warning"),
+            *_TABLES,
+            *(SQL("DELETE FROM {}").format(Identifier("pg_temp", name)) for name in _NAMES),
+        ]
+    )
 )
 
 STAGED_WITHIN = SQL("DELETE FROM pg_temp.staged WHERE NOT public.ST_Intersects(geom, %s::public.geometry)")
@@ -71,6 +75,27 @@ def in_box(suffix: str = "") -> Composable:
         " point(least({maxx}, 1e12) + 0.001, least({maxy}, 1e12) + 0.001))"
         " AND k.ax >= {minx} AND k.ax < {maxx} AND k.ay >= {miny} AND k.ay < {maxy}"
     ).format(**names_of)
+
+
+@cache
+def look_in_boxes(layer_id: str, number: int) -> bytes:
+    """LOOK at findings in one of so many windows (parameters: those of in_box, with suffixes from 0)."""
+    table = Identifier(names.LAYERS, layer_id)
+    return names.rendered(LOOK.format(table=table, where=_in_boxes(number)))
+
+
+@cache
+def any_known(number: int) -> bytes:
+    """Is there a finding in one of so many windows, or about a feature (parameters: apps, about)?"""
+    query = SQL(
+        "SELECT EXISTS (SELECT FROM bandoso.finding_key AS k WHERE {}"
+        " OR k.app = ANY (%(apps)s) AND k.about && %(about)s)"
+    )
+    return names.rendered(query.format(_in_boxes(number)))
+
+
+def _in_boxes(number: int) -> Composed:
+    return SQL(" OR ").join([SQL("FALSE"), *(in_box(str(n)) for n in range(number))])
 
 
 LOOK_AWAY = SQL(
@@ -116,16 +141,20 @@ _LEFT = SQL(
     " UNION ALL SELECT base, NULL, id, px, py FROM pg_temp.known AS o"
     " WHERE NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.id = o.id)"
 )
-PAIR_ALONE = SQL(
-    "INSERT INTO pg_temp.pair SELECT min(n), min(id) FROM ({left}) AS alone"
-    " GROUP BY base HAVING count(n) = 1 AND count(id) = 1"
-).format(left=_LEFT)
+PAIR_ALONE = names.rendered(
+    SQL(
+        "INSERT INTO pg_temp.pair SELECT min(n), min(id) FROM ({left}) AS alone"
+        " GROUP BY base HAVING count(n) = 1 AND count(id) = 1"
+    ).format(left=_LEFT)
+)
 #: What is left of bases that have some on either side.
-LEFT = SQL(
-    "SELECT base, n, id, px, py FROM (SELECT *, count(n) OVER same AS news, count(id) OVER same AS olds"
-    " FROM ({left}) AS rest WINDOW same AS (PARTITION BY base)) AS counted"
-    " WHERE news > 0 AND olds > 0 ORDER BY base, n, id"
-).format(left=_LEFT)
+LEFT = names.rendered(
+    SQL(
+        "SELECT base, n, id, px, py FROM (SELECT *, count(n) OVER same AS news, count(id) OVER same AS olds"
+        " FROM ({left}) AS rest WINDOW same AS (PARTITION BY base)) AS counted"
+        " WHERE news > 0 AND olds > 0 ORDER BY base, n, id"
+    ).format(left=_LEFT)
+)
 
 JUDGE = SQL(
     "INSERT INTO pg_temp.judged (n, id, ordinal, was, state, news, changed, first_seen, accepted_reason,"
@@ -175,17 +204,18 @@ def _taken(columns: tuple[str, ...]) -> Composed:
     return SQL(", ").join(SQL("{} = {}").format(names.column(c), names.column(c, "s")) for c in columns)
 
 
-def write(table: Composable) -> tuple[Composed, ...]:
+@cache
+def write(layer_id: str) -> tuple[bytes, ...]:
     """The statements for one of the two layers (parameters: restricted, as_of). A finding that became public,
     or stopped being so, moves."""
     parts = {
-        "table": table,
+        "table": Identifier(names.LAYERS, layer_id),
         "judged": _JUDGED,
         "shown": names.columns(_SHOWN),
         "values": names.columns(_SHOWN, "s"),
         "taken": _taken(_SHOWN),
     }
-    return (
+    statements = (
         SQL(
             "DELETE FROM {table} AS f USING pg_temp.judged AS j, pg_temp.staged AS s WHERE s.n = j.n"
             " AND f.asset_id = j.id AND j.was = %(restricted)s AND s.restricted <> %(restricted)s"
@@ -208,9 +238,10 @@ def write(table: Composable) -> tuple[Composed, ...]:
             " WHERE f.asset_id = g.id AND g.restricted = %(restricted)s"
         ).format(**parts),
     )
+    return tuple(names.rendered(statement) for statement in statements)
 
 
-WRITE_KEYS = (
+_WRITE_KEYS = (
     SQL(
         "UPDATE bandoso.finding_key AS k SET {taken},"
         " new_run = CASE WHEN j.news = 'new' THEN %(run)s ELSE k.new_run END FROM {judged}"
@@ -222,6 +253,7 @@ WRITE_KEYS = (
     ).format(key=names.columns(_KEY), values=names.columns(_KEY, "s"), judged=_JUDGED),
     SQL("UPDATE bandoso.finding_key AS k SET mended_run = %(run)s FROM pg_temp.gone AS g WHERE k.id = g.id"),
 )
+WRITE_KEYS = tuple(names.rendered(statement) for statement in _WRITE_KEYS)
 
 COUNT = SQL(
     "SELECT s.rule, s.severity, j.state, j.news, count(*)::integer FROM pg_temp.judged AS j"

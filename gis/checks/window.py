@@ -29,11 +29,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Need:
-    """Features that a rule reads: those whose box meets the window's box grown by ``reach`` (m)."""
+    """Features that a rule reads: those whose box meets the window's box grown by ``reach`` (m).
+
+    ``centred``: everything that decides a finding lies within ``reach`` of its anchor (the first half of (2)
+    above), so that an edit is judged around itself alone, not around its neighbours.
+    """
 
     layer: str
     columns: tuple[str, ...] = ()
     reach: float = 0.0
+    centred: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ def function(name: str, *arguments: Composable, schema: str = OWN) -> Composed:
     return sql.SQL("{}({})").format(Identifier(schema, name), sql.SQL(", ").join(arguments))
 
 
+def rendered(query: Composable) -> bytes:
+    """A statement of names alone as its text: composing costs more than running a short one."""
+    return query.as_bytes(None)
+
+
 def static(name: str) -> str:
     """Text of a file in ``gis/db/sql/``."""
     return (FOLDER / name).read_text(encoding="utf-8")

@@ -219,7 +219,7 @@ def test_an_edit_during_the_writing_of_a_run_is_judged_after_it(checked: Checked
 
 def test_an_edit_of_too_much_is_left_to_a_run(checked: CheckedCity, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "MOST_FEATURES", 10)
-    monkeypatch.setattr(incremental, "_SMALL_M", 1.0)
+    monkeypatch.setattr(incremental, "SMALL_M", 1.0)
     with psycopg.connect(checked.db.owner_dsn) as connection:
         done = recheck(connection, checked.setting, moved_parcel(checked, connection))
         assert "CAD-01:cadastre_parcel" in done.deferred

@@ -57,12 +57,14 @@ class Fabric:
         return self.stack.kept
 
 
-def reads_there(*columns: str, reach: Callable[[Application], float] = lambda _: 0.0):  # type: ignore[no-untyped-def]
-    """Needs of a rule of fabrics: of ``columns`` those that the layer has."""
+def reads_there(  # type: ignore[no-untyped-def]
+    *columns: str, reach: Callable[[Application], float] = lambda _: 0.0, centred: bool = False
+):
+    """Needs of a rule of fabrics: of ``columns`` those that the layer has (``centred``: see Need)."""
 
     def needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
         return [
-            Need(layer, columns_there(catalogue, layer, (*LIMIT_COLUMNS, *columns)), reach(app))
+            Need(layer, columns_there(catalogue, layer, (*LIMIT_COLUMNS, *columns)), reach(app), centred)
             for layer in app.layers
         ]
 

@@ -84,7 +84,8 @@ def _reach(app: Application) -> float:
     return app.number("longest_m") + greatest_limit(app) * app.number("wide_factor") + 2 * _SPARE
 
 
-@local(CAD_02, needs=reads_there(reach=_reach))
+# The anchor is a corner of the gap, which is at most longest_m wide and high.
+@local(CAD_02, needs=reads_there(reach=_reach, centred=True))
 def cad_02(window: Window, app: Application) -> Iterator[Finding]:
     longest, factor = app.number("longest_m"), app.number("wide_factor")
     for layer in app.layers:

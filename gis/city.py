@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gis.errors import ConfigError
 from layers.model import Identifier, Text
@@ -74,6 +76,8 @@ class City(Model):
     #: West, south, east, north in degrees (WGS 84): where the city's data can be.
     extent: tuple[float, float, float, float]
     vertical_datum: str = ""
+    #: IANA name of the zone whose calendar says what day it is (dated tables of law, acceptances that end).
+    time_zone: str = "Asia/Ho_Chi_Minh"
     agencies: tuple[Agency, ...]
     #: Sheet index layer -> (system, scale) that fills it.
     sheets: dict[Identifier, tuple[Literal["topographic", "cadastral"], ...]] = {}
@@ -91,12 +95,27 @@ class City(Model):
     law: str = ""
     path: Path | None = Field(default=None, exclude=True)
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (LookupError, ValueError, OSError):  # OSError: the name of a folder, or too long
+            raise ValueError(
+                f"no time zone {name!r} is known; write an IANA name like Asia/Ho_Chi_Minh"
+            ) from None
+        return name
+
     @model_validator(mode="after")
     def _coherent(self) -> City:
         west, south, east, north = self.extent
         if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
             raise ValueError("extent must be west, south, east, north in degrees")
         return self
+
+    def today(self) -> date:
+        """The day it is in the city, whatever the clock of the machine is set to."""
+        return datetime.now(ZoneInfo(self.time_zone)).date()
 
     @property
     def agency_ids(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import difflib
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,7 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
     catalogue = settings.load_catalogue(city)
     apps = chosen(catalogue, layer, options["rule"])
     area, name = _area(city, options["bbox"], options["sheet"])
-    setting = Setting(city, catalogue, date.today())
+    setting = Setting(city, catalogue, city.today())
     with progress("checking") as bar, database(settings) as db:
         refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
         if refusal is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def accept(
     last = until.date() if until else None
     changed = _say(
         settings,
-        lambda connection, catalogue: accept_findings(
-            connection, catalogue, ids, reason=reason, until=last, today=date.today()
+        lambda connection, catalogue, today: accept_findings(
+            connection, catalogue, ids, reason=reason, until=last, today=today
         ),
     )
     output.emit(
@@ -63,7 +63,9 @@ def reopen(settings: Settings, output: Output, /, ids: tuple[str, ...]) -> None:
     """Take acceptances back: the findings count again."""
     from gis.checks.accept import reopen as reopen_findings
 
-    changed = _say(settings, lambda connection, catalogue: reopen_findings(connection, catalogue, ids))
+    changed = _say(
+        settings, lambda connection, catalogue, _today: reopen_findings(connection, catalogue, ids)
+    )
     output.emit({"open": list(ids), "changed": changed}, f"{changed} open again")
 
 
@@ -90,7 +92,7 @@ def show(settings: Settings, output: Output, /, finding_id: str, mend: Path | No
 
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
-    setting = Setting(city, catalogue, date.today())
+    setting = Setting(city, catalogue, city.today())
     with database(settings) as db, connect(db.owner_dsn) as connection:
         one = one_finding(connection, catalogue, finding_id)
     shape = crs.transform_geometries(np.array([place(one)], dtype=object), city.crs.storage, crs.WGS84)[0]
@@ -139,6 +141,6 @@ def _say(settings: Settings, change: Any) -> int:
     with database(settings) as db:
         prepare_what_stands(db.owner_dsn, city, catalogue)
         with connect(db.owner_dsn, autocommit=False) as connection:
-            changed: int = change(connection, catalogue)
+            changed: int = change(connection, catalogue, city.today())
             connection.commit()
     return changed

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gis.checks.model import Outcome
-from gis.checks.report import csvfile, gpkgfile, htmlfile, jsonfile
-from gis.checks.source import Source
-from gis.checks.window import Setting
 from gis.errors import UsageError
 
-Writer = Callable[[Path, Outcome, Setting, str, Source | None], None]
+if TYPE_CHECKING:
+    from gis.checks.model import Outcome
+    from gis.checks.source import Source
+    from gis.checks.window import Setting
 
-WRITERS: Mapping[str, Writer] = {
-    ".json": jsonfile.write,
-    ".csv": csvfile.write,
-    ".gpkg": gpkgfile.write,
-    ".html": htmlfile.write,
+#: Suffix -> the module whose ``write`` makes such a file. Imported on use: templates and GDAL cost a
+#: process that writes none of them (a job's child, a check without a report) a good part of its start.
+WRITERS: Mapping[str, str] = {
+    ".json": "gis.checks.report.jsonfile",
+    ".csv": "gis.checks.report.csvfile",
+    ".gpkg": "gis.checks.report.gpkgfile",
+    ".html": "gis.checks.report.htmlfile",
 }
 
 
@@ -46,7 +49,7 @@ def write_report(
     check_place(path)
     part = path.with_name(f".{path.stem}.part{path.suffix.lower()}")
     try:
-        WRITERS[path.suffix.lower()](part, outcome, setting, language, source)
+        import_module(WRITERS[path.suffix.lower()]).write(part, outcome, setting, language, source)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

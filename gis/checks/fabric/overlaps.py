@@ -205,16 +205,22 @@ def united(polygons: Objects) -> shapely.Geometry:
 
 
 def widths(polygons: Objects) -> Floats:
-    """(n) width (m): the short side of the rectangle with the polygon's area and perimeter.
+    """(n) greatest width (m) of slivers: of a strip its width, of a wedge what it opens to.
 
-    For a strip its width, for a wedge half of what it opens to. A shape rounder than any rectangle (and
-    a square) has the root of its area; what is no polygon has 0.
+    The short side of the smallest rectangle around the polygon, or twice its mean width (the short side of
+    the rectangle with its area and perimeter) where that is less: a bent strip lies in a large rectangle.
+    What is no polygon has 0. Coordinates should be near the origin.
     """
     area, half = shapely.area(polygons), shapely.length(polygons) / 2
     root = np.sqrt(np.maximum(half * half - 4 * area, 0.0))
     # (half - root) / 2 cancels for slivers; this is the same number without.
-    short = np.divide(2 * area, half + root, out=np.zeros_like(area), where=half > 0)
-    found: Floats = np.minimum(short, np.sqrt(area))
+    mean = np.divide(2 * area, half + root, out=np.zeros_like(area), where=half > 0)
+    flat = area > 0
+    around = np.zeros_like(area)
+    corners = shapely.get_coordinates(shapely.oriented_envelope(polygons[flat])).reshape(-1, 5, 2)
+    sides = np.hypot(*(corners[:, 1:3] - corners[:, :2]).transpose(2, 0, 1))
+    around[flat] = sides.min(axis=1, initial=np.inf)
+    found: Floats = np.minimum(around, 2 * mean)
     return found
 
 

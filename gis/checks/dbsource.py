@@ -255,17 +255,13 @@ def _features(
         return empty(layer, columns)
     fid, asset_id, owner, wkb, *others = zip(*rows, strict=True)
     shapes = None if wkb[0] is None else shapely.from_wkb(_objects(wkb))
+    ids = np.array(fid, dtype=np.int64)
+    known = {"fid": ids, "asset_id": _objects(asset_id), "owner": _objects(owner)}
     held = {
-        name: _array(column_kind(layer, name), values) for name, values in zip(columns, others, strict=True)
+        name: known[name] if name in known else _array(column_kind(layer, name), values)
+        for name, values in zip(columns, others, strict=True)
     }
-    found = Features(
-        layer,
-        np.array(fid, dtype=np.int64),
-        _objects(asset_id),
-        _objects(owner),
-        shapes if geometry else None,
-        held,
-    )
+    found = Features(layer, ids, known["asset_id"], known["owner"], shapes if geometry else None, held)
     if shapes is not None:
         found.__dict__["boxes"] = shapely.bounds(shapes)
     return found

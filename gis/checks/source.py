@@ -150,8 +150,11 @@ class MemorySource:
 def empty(layer: Layer, columns: Sequence[str]) -> Features:
     """No features of a layer."""
     none = np.empty(0, dtype=object)
-    found = {name: column_array(column_kind(layer, name), []) for name in columns}
-    return Features(layer, np.empty(0, np.int64), none, none, np.empty(0, dtype=shapely.Geometry), found)
+    no_fid = np.empty(0, np.int64)
+    found = {
+        name: no_fid if name == "fid" else column_array(column_kind(layer, name), []) for name in columns
+    }
+    return Features(layer, no_fid, none, none, np.empty(0, dtype=shapely.Geometry), found)
 
 
 def _sorted(features: Features) -> Features:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gis.city import City
     from layers.registry import Catalogue
 
-_SEVERITIES = {"E": "errors", "W": "warnings", "I": "notes"}
+_SEVERITIES = {"E": "error", "W": "warning", "I": "note"}
 
 
 def _could_not_run[**P](command: Callable[P, None]) -> Callable[P, None]:
@@ -46,7 +46,9 @@ def _box(_context: click.Context, _parameter: click.Parameter, value: str | None
     except ValueError:
         box = ()
     if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
-        raise click.BadParameter("must be four numbers: west,south,east,north")
+        raise click.BadParameter(
+            "must be west,south,east,north: four numbers, west below east, south below north"
+        )
     return box
 
 
@@ -122,6 +124,11 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
         if report is not None:
             _write(report, db.owner_dsn, outcome, setting, write_report)
         told: dict[str, Any] = {"summary": summary(outcome, setting)}
+    if area is not None and not any(outcome.checked.values()) and not area.intersects(_city(city)):
+        raise UsageError(
+            f"{name} lies outside the city, and nothing is there",
+            hint="a box is west,south,east,north: degrees (longitude first), or metres (east first)",
+        )
     if report is not None:
         told["report"] = str(report)
     output.emit(told, as_text(outcome, report))
@@ -178,10 +185,18 @@ def _area(
         return found.outline(storage), found.name
     if box is None:
         return None, ""
-    name = ",".join(f"{value:g}" for value in box)
+    name = ",".join(f"{value:.12g}" for value in box)
     if all(abs(value) <= 180 for value in box):
         return crs.transform_box((box[0], box[1], box[2], box[3]), 4326, storage), name
     return shapely.box(*box), name
+
+
+def _city(city: City) -> shapely.Geometry:
+    """The extent of the city in the storage CRS."""
+    from gis import crs
+
+    west, south, east, north = city.extent
+    return crs.transform_box((west, south, east, north), 4326, city.crs.storage)
 
 
 def _write(report: Path, dsn: str, outcome: Outcome, setting: Any, write_report: Callable[..., None]) -> None:
@@ -216,7 +231,7 @@ def as_text(outcome: Outcome, report: Path | None = None) -> str:
         severity: sum(number for (_, of), number in outcome.counts.items() if of == severity)
         for severity in _SEVERITIES
     }
-    found = ", ".join(f"{number:,} {_SEVERITIES[severity]}" for severity, number in totals.items() if number)
+    found = ", ".join(_many(number, _SEVERITIES[severity]) for severity, number in totals.items() if number)
     accepted = f", {outcome.accepted:,} of them accepted" if outcome.accepted else ""
     where = f" in {outcome.area_name}" if outcome.area_name else ""
     lines.append(
@@ -224,8 +239,12 @@ def as_text(outcome: Outcome, report: Path | None = None) -> str:
     )
     features = sum(outcome.checked.values())
     seconds = (outcome.finished - outcome.started).total_seconds()
-    lines.append(f"{features:,} features in {len(outcome.checked)} layers, {seconds:.1f} s")
+    lines.append(f"{_many(features, 'feature')} in {_many(len(outcome.checked), 'layer')}, {seconds:.1f} s")
     lines += [f"not judged: {sentence}" for sentence in outcome.undecided]
     if report is not None:
         lines.append(f"report: {report}")
     return "\n".join(lines)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

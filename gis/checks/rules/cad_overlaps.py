@@ -21,16 +21,17 @@ CAD_01 = Rule(
     title=Text(vi="Thửa đất chồng lấn", en="Parcels overlap"),
     explanation=Text(
         vi="Hai thửa đất (hoặc đơn vị hành chính) cùng phủ một phần đất, nên cùng một mét đất có hai chủ. "
-        "Kích thước là diện tích phần chung; phần hẹp hơn giới hạn bề rộng không tính. Thửa trùng hoàn toàn "
-        "được báo một lần cho mỗi bản thừa. Sửa ranh giới theo hồ sơ đo đạc, hoặc xóa bản thừa.",
+        "Kích thước là diện tích phần chung; phần mà chỗ rộng nhất cũng hẹp hơn giới hạn bề rộng thì không "
+        "tính. Thửa trùng hoàn toàn được báo một lần cho mỗi bản thừa. Sửa ranh giới theo hồ sơ đo đạc, hoặc "
+        "xóa bản thừa.",
         en="Two parcels (or administrative units) cover the same ground, so one metre of land has two "
-        "holders. The value is the area they share; parts narrower than the width limit (the short side of a "
-        "rectangle with their area and perimeter) do not count. Identical parcels are reported once for each "
-        "extra copy. Correct the boundary after the survey record, or delete the copy.",
+        "holders. The value is the area they share; parts that are nowhere wider than the width limit do "
+        "not count. Identical parcels are reported once for each extra copy. Correct the boundary after the "
+        "survey record, or delete the copy.",
     ),
     message=Text(
         vi="chồng lấn {value}, chỗ rộng nhất {width} m; sửa ranh giới theo hồ sơ đo đạc",
-        en="they overlap by {value}, {width} m wide; correct the boundary after the survey record",
+        en="they overlap by {value}, up to {width} m wide; correct the boundary after the survey record",
     ),
     severity="E",
     scope="local",

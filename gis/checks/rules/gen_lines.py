@@ -59,8 +59,8 @@ GEN_06 = Rule(
         "the line where it crosses. A closed line that ends where it begins is none.",
     ),
     message=Text(
-        vi="Đường tự cắt hoặc đi lại trên chính nó tại điểm được chỉ",
-        en="The line crosses or retraces itself at the place shown",
+        vi="Đường tự cắt hoặc đi lại trên chính nó tại điểm được chỉ; bỏ vòng thừa hoặc tách đường ở đó",
+        en="The line crosses or retraces itself at the place shown; remove the loop, or split it there",
     ),
     severity="E",
     scope="local",

@@ -28,8 +28,8 @@ GEN_05 = Rule(
         "one place but of different heights (a riser) are none.",
     ),
     message=Text(
-        vi="{count} cặp đỉnh liên tiếp cách nhau không quá {limit}",
-        en="{count} pairs of vertices in a row are at most {limit} apart",
+        vi="{count} cặp đỉnh liên tiếp cách nhau không quá {limit}; xóa một đỉnh của mỗi cặp",
+        en="{count:pair|pairs} of vertices in a row at most {limit} apart; remove one of each",
     ),
     severity="E",
     scope="local",
@@ -60,8 +60,8 @@ GEN_07 = Rule(
         "the vertex at the tip.",
     ),
     message=Text(
-        vi="{count} đỉnh có góc nhỏ hơn {limit}; nhỏ nhất {value}",
-        en="{count} vertices with an angle under {limit}; the smallest is {value}",
+        vi="{count} đỉnh có góc nhỏ hơn {limit} (nhỏ nhất {value}); xóa đỉnh ở đầu gai",
+        en="{count:vertex|vertices} with an angle under {limit} (smallest {value}); remove the tip",
     ),
     severity="E",
     scope="local",

@@ -52,7 +52,7 @@ NET_12 = Rule(
     ),
     severity="E",
     scope="local",
-    source="Practice; shared/domain/utility-networks.md",
+    source="Practice: tiers of ArcGIS Utility Network and CIM",
     dimensions=(0, 1),
     sees_unsound=True,
 )

@@ -17,7 +17,7 @@ from gis.checks.registry import local
 from gis.checks.window import Window
 from layers.model import Text
 
-_SNAP_SOURCE = "Practice: snap tolerance by map scale (ArcGIS, Giswater); shared/domain/check-rules.md"
+_SNAP_SOURCE = "Practice: snap tolerance by map scale (ArcGIS, Giswater)"
 #: Features of a node that a finding names.
 MOST_NAMED = 6
 

@@ -37,7 +37,7 @@ NET_05 = Rule(
     ),
     severity="W",
     scope="local",
-    source="Practice; shared/domain/check-rules.md",
+    source="Practice: connectivity checks of Giswater and ArcGIS",
     unit="m",
     parameters=(
         Parameter(
@@ -69,7 +69,7 @@ NET_06 = Rule(
     ),
     severity="E",
     scope="local",
-    source="Practice: Giswater; shared/domain/check-rules.md",
+    source="Practice: Giswater",
     unit="m",
     parameters=(
         Parameter(
@@ -94,7 +94,7 @@ NET_07 = Rule(
     ),
     severity="W",
     scope="local",
-    source="Practice: Giswater; shared/domain/check-rules.md",
+    source="Practice: Giswater",
     unit="m",
     parameters=(NET_06.parameters[0],),
     dimensions=(0, 1),
@@ -112,7 +112,7 @@ NET_15 = Rule(
     message=Text(vi="Đang dùng {value} trong số {limit}", en="{value} of {limit} are in use"),
     severity="W",
     scope="local",
-    source="Practice; shared/domain/check-rules.md",
+    source="Practice: connectivity checks of Giswater and ArcGIS",
     dimensions=(0, 1),
     sees_unsound=True,
 )

@@ -83,7 +83,7 @@ NET_13 = Rule(
     message=Text(vi="Đổi {what} mà không có nút", en="A change of {what} without a node"),
     severity="W",
     scope="local",
-    source="Practice; shared/domain/utility-networks.md",
+    source="Practice of network data",
     dimensions=(0, 1),
     sees_unsound=True,
 )
@@ -100,11 +100,11 @@ NET_14 = Rule(
     ),
     message=Text(
         vi="{count} đoạn đang sử dụng nối vào nút chưa có hoặc không còn: kiểm tra trạng thái",
-        en="{count} lines in service end at a node that is planned or was removed: check their status",
+        en="{count:line|lines} in service at a node that is planned or was removed: check the status",
     ),
     severity="W",
     scope="local",
-    source="Practice; shared/domain/utility-networks.md",
+    source="Practice of network data",
     dimensions=(0, 1),
     sees_unsound=True,
 )

@@ -39,11 +39,12 @@ NET_09 = Rule(
         "reported.",
     ),
     message=Text(
-        vi="{count} đoạn, dài tổng cộng {length} m, {what}", en="{count} lines, {length} m in all, {what}"
+        vi="{count} đoạn, dài tổng cộng {length} m, {what}",
+        en="{count:line|lines}, {length} m in all, {what}",
     ),
     severity="E",
     scope="global",
-    source="Practice; shared/domain/check-rules.md",
+    source="Practice: tracing from sources (ArcGIS Utility Network, Giswater)",
     parameters=(SNAP[0],),
     dimensions=(0, 1),
     sees_unsound=True,
@@ -61,11 +62,11 @@ NET_10 = Rule(
     ),
     message=Text(
         vi="{count} đoạn khép thành {loops} mạch vòng, dài tổng cộng {length} m",
-        en="{count} lines close {loops} loops, {length} m in all",
+        en="{count:line closes|lines close} {loops:loop|loops}, {length} m in all",
     ),
     severity="E",
     scope="global",
-    source="Practice: radial operation of distribution networks; shared/domain/check-rules.md",
+    source="Practice: radial operation of distribution networks",
     dimensions=(0, 1),
     sees_unsound=True,
 )

@@ -44,7 +44,7 @@ XLY_07 = Rule(
     ),
     severity="W",
     scope="global",
-    source="Practice; shared/domain/crs.md",
+    source="Practice of comparing deliveries",
     unit="m",
     parameters=(
         Parameter(
@@ -179,6 +179,15 @@ def _judged(
         yield _finding(city, app, first, second, offset, "height", height, what)
 
 
+def _delivery(name: str, language: str) -> str:
+    """A name of _deliveries() in ``language``."""
+    kind, _, which = name.partition(" ")
+    return f"{_KINDS[kind]} {which}" if language == "vi" else name
+
+
+_KINDS = {"load": "lần nạp", "owner": "đơn vị"}
+
+
 def _finding(
     city: Whole, app: Application, first: _Points, second: _Points, offset: Offset,
     way: str, value: float, what: dict[str, str],
@@ -188,7 +197,8 @@ def _finding(
     name, against = first.names[offset.first], second.names[offset.second]
     titles = [
         {
-            language: f"{', '.join(getattr(layer.title, language) for layer in some)} ({delivery})"
+            language: f"{', '.join(getattr(layer.title, language) for layer in some)}"
+            f" ({_delivery(delivery, language)})"
             for language in ("vi", "en")
         }
         for some, delivery in ((ours, name), (theirs, against))

@@ -84,7 +84,7 @@ class Application:
 
     @property
     def key(self) -> str:
-        """Names the application: ``NET-01:water``, ``CAD-01:cadastre_parcel``, ``XLY-02:power_support|base_road``.
+        """Names it: ``NET-01:water``, ``CAD-01:cadastre_parcel``, ``XLY-02:power_support|base_road``.
 
         Unlike the rule's id it is unique in a catalogue; stored findings know by it who may end them.
         """

@@ -181,7 +181,7 @@ def test_an_area_mends_only_what_is_in_it(checked: CheckedCity) -> None:
     assert roads[0][2].distance(roads[1][2]) > 100
     for fid, _, shape in roads:
         first = shapely.get_geometry(shape, 0)
-        twice = shapely.MultiLineString([[first.coords[0], *first.coords], *shape.geoms[1:]])
+        twice = shapely.MultiLineString([[first.coords[0], *first.coords], *list(shape.geoms)[1:]])
         checked.execute(
             "UPDATE layer.base_road SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom)) WHERE fid = %s",
             shapely.to_wkb(twice),

@@ -52,7 +52,7 @@ def test_the_feature_that_ends_workers_is_found(checked: CheckedCity, how: str) 
         "SELECT asset_id FROM layer.base_building ORDER BY asset_id OFFSET 77 LIMIT 1"
     )
     apps = [application("base_building", name, how=how), *others]
-    outcome = checked.run(apps=apps, workers=1, store=False)
+    outcome = checked.run(apps=apps, workers=1, store=False, window=150)
     found = list(outcome.findings())
     [culprit] = [one.finding for one in found if one.finding.rule == "GEN-01"]
     assert [ref.asset_id for ref in culprit.features] == [name]

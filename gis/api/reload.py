@@ -60,6 +60,11 @@ def served(catalogue: Catalogue, applied: Mapping[str, str], former: Catalogue |
     return replace(catalogue, layers=MappingProxyType(layers), fingerprint=mark)
 
 
+def restricted(catalogue: Catalogue) -> frozenset[str]:
+    """Ids of the layers that the public may not see."""
+    return frozenset(i for i, layer in catalogue.layers.items() if not layer.is_public)
+
+
 async def applied_layers(pool: AsyncConnectionPool[AsyncConnection]) -> dict[str, str]:
     """Layer id -> fingerprint of the definition its table was made from, for tables that may be read.
 
@@ -87,6 +92,7 @@ class Reloader:
         """Read everything once, before the first request."""
         self._signature = await asyncio.to_thread(files_signature, self._state.settings, self._state.city)
         self._applied = await applied_layers(self._state.pool)
+        self._state.restricted = restricted(self._all)
         self._state.catalogue = served(self._all, self._applied)
 
     async def run(self) -> None:
@@ -112,6 +118,7 @@ class Reloader:
             return False
         if signature != self._signature:
             self._all = await asyncio.to_thread(state.settings.load_catalogue, state.city)
+            state.restricted = restricted(self._all)
         self._signature, self._applied = signature, applied
         fresh = served(self._all, applied, state.catalogue)
         if fresh.fingerprint == state.catalogue.fingerprint:

@@ -23,6 +23,9 @@ class State:
     city: City
     catalogue: Catalogue
     pool: AsyncConnectionPool[AsyncConnection]
+    #: Layers that the files have and the public may not see. Their tables are closed to this process; it
+    #: knows their ids alone, for stewards who ask to have them checked.
+    restricted: frozenset[str] = frozenset()
 
     def layer(self, layer_id: str) -> Layer:
         """The layer, if the public may see it. Raises NotFoundError (a hidden layer looks absent)."""

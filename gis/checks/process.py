@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import orjson
 import shapely
 
 from gis.checks.findings import needs_of
+from gis.checks.mends import geojson
 from gis.checks.model import Application, Outcome, Reported, Severity
 from gis.checks.registry import applications, rules
-from gis.checks.report.jsonfile import geojson, record
+from gis.checks.report.jsonfile import record
 from gis.checks.report.records import plain, standing, summary, with_geometry
 from gis.checks.run import run_checks
 from gis.checks.window import Setting
@@ -30,8 +29,6 @@ from gis.jobs.task import Refused, Task
 from layers.registry import Catalogue
 
 JSON, GEOJSON = "application/json", "application/geo+json"
-#: Days are those of the city.
-ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 
 
 def warm() -> None:
@@ -44,7 +41,7 @@ def run(task: Task) -> tuple[str, Words]:
     settings, asked = task.settings, task.request
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
-    setting = Setting(city, catalogue, datetime.now(ZONE).date())
+    setting = Setting(city, catalogue, city.today())
     apps = chosen(
         applications(catalogue), catalogue, asked["layers"], asked["rules"], everything=task.steward
     )

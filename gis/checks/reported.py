@@ -15,8 +15,9 @@ import shapely
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable
 
+from gis.checks import mends
 from gis.checks import store_sql as text
-from gis.checks.model import FeatureRef, Finding, Mend, Reported
+from gis.checks.model import FeatureRef, Finding, Reported
 from gis.checks.store import PUBLIC, RESTRICTED
 from gis.db import sql as names
 from gis.db.connect import connect
@@ -100,7 +101,7 @@ def reported(row: Mapping[str, Any], as_of: datetime) -> Reported:
         limit=row["limit_value"],
         unit=row["unit"] or "",
         words=row["words"],
-        mends=tuple(_mend(mend) for mend in row["mends"] or ()),
+        mends=mends.stored(row["mends"] or ()),
         reject=row["reject"],
         restricted=row["restricted"],
         network=row["network"],
@@ -117,20 +118,6 @@ def reported(row: Mapping[str, Any], as_of: datetime) -> Reported:
         accepted_reason=row["accepted_reason"] or "",
         accepted_until=row["accepted_until"],
         news=row["news"],
-    )
-
-
-def _mend(mend: Mapping[str, Any]) -> Mend:
-    def shape(text: str | None) -> Any:
-        return None if text is None else shapely.from_wkb(text)
-
-    return Mend(
-        mend["layer"],
-        mend["fid"],
-        mend["asset_id"],
-        shape(mend["geometry"]),
-        mend["moved_m"],
-        tuple(shape(part) for part in mend["split"]),
     )
 
 

@@ -45,10 +45,10 @@ def server_(
                 " WHERE asset_id = %s",
                 (f"water_pipe-s{number}",),
             )
-        # two meters at one place: GEN-09
+        # one meter twice: GEN-09
         owner.execute(
-            f"UPDATE layer.{HIDDEN} SET geom = (SELECT geom FROM layer.{HIDDEN} WHERE asset_id = %s)"
-            " WHERE asset_id = %s",
+            f"UPDATE layer.{HIDDEN} SET (geom, meter_no, address) = (SELECT geom, meter_no, address"
+            f" FROM layer.{HIDDEN} WHERE asset_id = %s) WHERE asset_id = %s",
             (f"{HIDDEN}-s5", f"{HIDDEN}-s6"),
         )
     process = Server(
@@ -293,6 +293,9 @@ NO_JSON = {
     "infinite": b'{"inputs": {"bbox": [1e999, 1, 2, 3]}}',
     "no utf-8": b"\xff\xfe",
     "deep": b'{"a":' * 70 + b"1" + b"}" * 70,
+    "twice": b'{"inputs": {}, "inputs": {"bbox": [106.7, 10.7, 106.71, 10.71]}}',
+    "twice, escaped": b'{"inputs": {"bbox": [106.7, 10.7, 106.71, 10.71], "rules": [], "rul\\u0065s": []}}',
+    "large": b" " * 1_000_001,
 }
 
 
@@ -397,6 +400,16 @@ def test_restricted_layers_show_nowhere_to_strangers(anyone: Client, steward: Cl
     report = anyone.execute(everything).json()
     by_rule = sum(one["E"] + one["W"] + one["I"] for one in report["summary"]["rules"])
     assert by_rule == len(report["findings"]), "what is counted is what is shown"
+
+
+def test_a_steward_may_name_restricted_layers(anyone: Client, steward: Client) -> None:
+    asked = {**SMALL, "layers": [HIDDEN], "rules": ["GEN-09"]}
+    answer = steward.execute(asked)
+    assert answer.status_code == 200, answer.text
+    assert {one["layers"][0] for one in answer.json()["findings"]} == {HIDDEN}
+    # for others it is as absent as one that there never was
+    never = anyone.execute({**SMALL, "layers": ["water_moter"]})
+    assert assert_refused(anyone.execute(asked), 400, INVALID) == assert_refused(never, 400, INVALID)
 
 
 def test_secret_is_private_and_not_in_the_log(server_: Server) -> None:

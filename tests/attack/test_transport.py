@@ -146,7 +146,7 @@ def test_deep_json_is_refused_before_parsing(target: Server) -> None:
     assert httpx.post(target.url + "/parse", content=b'{"a":"[[[[\\"{{"}').json() == {"type": "dict"}
     for body in (b"", b"nul", b'{"a":1e999}x', b"\xff\xfe"):
         assert_problem(httpx.post(target.url + "/parse", content=body), 400, "invalid-json")
-    assert depth_of(b'"' + b"[" * 100 + b'"', 64) == 0
+    assert depth_of(b'"' + b"[" * 100 + b'"') == 0
 
 
 def test_a_failure_tells_nothing_but_its_id(target: Server) -> None:

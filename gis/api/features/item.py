@@ -9,7 +9,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection, sql
 from starlette.responses import Response
 
-from gis.api.features import links
+from gis.api.features import links, mend
 from gis.api.features.formats import geojson
 from gis.api.features.page import Asked
 from gis.api.features.params import FORMATS, View
@@ -40,10 +40,14 @@ async def respond(asked: Asked, view: View, fid: int) -> Response:
             if has_current(asked.request, etag):
                 return Response(status_code=304, headers={**headers, "ETag": etag})
         row = await _read(connection, asked, view, fid)
-    if row is None:
-        raise NotFoundError("there is no such feature")
+        if row is None:
+            raise NotFoundError("there is no such feature")
+        # Its version changes with its mend (gis.checks.encode), so the ETag stays true.
+        has_mend = asked.layer.id == mend.FINDING and await mend.suggested(
+            connection, asked.state, asked.layer, fid
+        )
     headers["ETag"] = entity_tag(asked, view, fid, row[-1])
-    return Response(await _body(asked, view, fid, row), headers=headers)
+    return Response(await _body(asked, view, fid, row, has_mend=bool(has_mend)), headers=headers)
 
 
 def entity_tag(asked: Asked, view: View, fid: int, version: int) -> str:
@@ -94,9 +98,11 @@ def _shown(asked: Asked, view: View) -> sql.Composable:
     return sql.SQL(", ").join([*(column(f.name, "i") for f in view.fields), shape, column("fid", "i")])
 
 
-async def _body(asked: Asked, view: View, fid: int, row: tuple[Any, ...]) -> bytes:
+async def _body(asked: Asked, view: View, fid: int, row: tuple[Any, ...], *, has_mend: bool) -> bytes:
     here = f"{asked.collection}/items/{fid}"
     own = links.document_links(here, asked.given, asked.output, asked.language, OUTPUTS, asked.collection)
+    if has_mend:
+        own.append(mend.link(asked.collection, fid, asked.language))
     if asked.output == "html":
         from gis.api.features.formats import page as pages
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gis.api.features import item, page
+from gis.api.features import item, mend, page
 from gis.api.features.leaving import while_connected
 from gis.api.features.params import FORMATS, ITEMS, ONE_ITEM, property_parameters, read_items, read_view
 from gis.api.features.values import INT8_MAX, text_value
@@ -49,6 +49,20 @@ async def one(request: Request) -> Response:
     return await while_connected(request, item.respond(asked, view, _fid(request.path_params["fid"])))
 
 
+async def mend_of(request: Request) -> Response:
+    """The change that is suggested for a finding."""
+    state = state_of(request)
+    layer = state.layer(request.path_params["collection"])
+    if layer.id != mend.FINDING:
+        raise NotFoundError(
+            "there is nothing at this address", hint=f"the collection {mend.FINDING} has mends"
+        )
+    if request.method == "OPTIONS":
+        return Response(headers=ALLOW)
+    fid = _fid(request.path_params["fid"])
+    return await while_connected(request, mend.respond(request, state, layer, fid))
+
+
 def _fid(text: str) -> int:
     """What cannot be an id of ours names no feature."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= INT8_MAX):
@@ -59,4 +73,5 @@ def _fid(text: str) -> int:
 ROUTES = [
     Route("/collections/{collection}/items", items, methods=_METHODS, name="items"),
     Route("/collections/{collection}/items/{fid}", one, methods=_METHODS, name="item"),
+    Route("/collections/{collection}/items/{fid}/mend", mend_of, methods=_METHODS, name="mend"),
 ]

@@ -34,6 +34,8 @@ PUBLIC_KEEP = 3600
 #: Seconds between two looks at a job that is waited for: first, and at most.
 LOOK, LOOK_MOST = 0.05, 0.25
 MANY = 1_000_000
+#: Bytes of an execute request: every layer and every rule by name is a few thousand.
+MOST_BYTES = 1_000_000
 
 
 async def execute(request: Request) -> Response:
@@ -46,7 +48,14 @@ async def execute(request: Request) -> Response:
     if request.path_params["process"] != "check":
         raise jobs.no_such_process()
     steward = is_steward(request, state.settings)
-    wanted = inputs.read(await _body(request), state.city, state.catalogue, state.settings, steward=steward)
+    wanted = inputs.read(
+        await _body(request),
+        state.city,
+        state.catalogue,
+        state.settings,
+        steward=steward,
+        restricted=state.restricted,
+    )
     is_async, wait = _preference(request, state.settings.job_wait_s)
     key = _repeat_key(request, steward)
     job, is_new = await _submit(request, state, wanted, key, steward=steward)
@@ -64,7 +73,7 @@ async def _body(request: Request) -> object:
             415, "media-type", "an execute request is JSON", hint="send Content-Type: application/json"
         )
     try:
-        return await read_json(request)
+        return await read_json(request, max_bytes=MOST_BYTES)
     except UsageError as error:
         raise Refusal(400, error.code, error.message, hint=error.hint, kind=INVALID) from None
 

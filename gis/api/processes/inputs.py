@@ -7,7 +7,7 @@ anything is queued: the run itself knows only what is written into the job.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -58,8 +58,19 @@ def forbidden(code: str, pointer: str, detail: str, hint: str) -> NoReturn:
     raise Refusal(403, code, detail, hint=hint, errors=[{"pointer": pointer, "detail": detail}])
 
 
-def read(body: Any, city: City, catalogue: Catalogue, settings: Settings, *, steward: bool) -> Wanted:
-    """The request of a body that was parsed. Raises Refusal (400, 403)."""
+def read(
+    body: Any,
+    city: City,
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    steward: bool,
+    restricted: Collection[str] = (),
+) -> Wanted:
+    """The request of a body that was parsed. ``restricted``: ids of layers that only stewards may name.
+
+    Raises Refusal (400, 403).
+    """
     if not isinstance(body, dict):
         wrong("", "the body must be a JSON object with the member inputs")
     for name in body:
@@ -86,7 +97,8 @@ def read(body: Any, city: City, catalogue: Catalogue, settings: Settings, *, ste
     store = values.get("store", False)
     if not isinstance(store, bool):
         wrong("/inputs/store", "store must be true or false")
-    layers = _ids(values, "layers", {i for i, one in catalogue.layers.items() if steward or one.is_public})
+    known = {i for i, one in catalogue.layers.items() if one.is_public}
+    layers = _ids(values, "layers", known | set(restricted) if steward else known)
     rules = _ids(values, "rules", set(known_rules(catalogue)))
     square_km = math.inf if area is None else area.area / 1e6
     if not steward:

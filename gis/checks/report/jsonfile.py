@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import shapely
 
+from gis.checks.mends import feature_collection, geojson
 from gis.checks.model import Outcome, Reported
 from gis.checks.report.records import mends_of, plain, standing, summary, with_geometry
 from gis.checks.source import Source
@@ -38,26 +38,6 @@ def record(one: Reported, shape: shapely.Geometry, setting: Setting) -> dict[str
     return content
 
 
-def geojson(shape: shapely.Geometry) -> orjson.Fragment | None:
-    """GeoJSON with nine decimals of a degree; null for what has no place (empty, not finite)."""
-    xy = shapely.get_coordinates(shape)
-    if not len(xy) or not np.isfinite(xy).all():
-        return None
-    return orjson.Fragment(shapely.to_geojson(shapely.transform(shape, lambda some: some.round(9))))
-
-
 def mend_features(one: Reported, setting: Setting) -> dict[str, Any]:
-    """The suggested mends as a GeoJSON FeatureCollection in CRS84: a feature for each geometry, and one
-    without geometry for what is to be deleted."""
-    features = []
-    for mend in mends_of(one, setting, WGS84):
-        about = {k: mend[k] for k in ("layer", "fid", "asset_id", "action", "moved_m")}
-        for part, shape in enumerate(mend["geometries"] or [None]):
-            features.append(
-                {
-                    "type": "Feature",
-                    "geometry": None if shape is None else geojson(shape),
-                    "properties": {"finding": one.id, "rule": one.finding.rule, "part": part, **about},
-                }
-            )
-    return {"type": "FeatureCollection", "features": features}
+    """The suggested mends as a GeoJSON FeatureCollection in CRS84 (see mends.feature_collection)."""
+    return feature_collection(one.id, one.finding.rule, one.finding.mends, setting.city.crs.storage)

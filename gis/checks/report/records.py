@@ -11,6 +11,7 @@ import shapely
 
 from gis import crs
 from gis.checks.findings import message
+from gis.checks.mends import in_crs
 from gis.checks.model import Outcome, Reported
 from gis.checks.registry import rules
 from gis.checks.window import Setting
@@ -82,21 +83,7 @@ def plain(one: Reported) -> dict[str, Any]:
 
 def mends_of(one: Reported, setting: Setting, code: int) -> list[dict[str, Any]]:
     """Suggested changes: what to do with which feature, how far it moves, geometry in CRS ``code``."""
-    return [
-        {
-            "layer": mend.layer,
-            "fid": mend.fid,
-            "asset_id": mend.asset_id,
-            "action": "delete" if mend.geometry is None else "split" if mend.split else "change",
-            "moved_m": mend.moved_m,
-            "geometries": [
-                crs.transform_geometries(np.array([shape], dtype=object), setting.city.crs.storage, code)[0]
-                for shape in (mend.geometry, *mend.split)
-                if shape is not None
-            ],
-        }
-        for mend in one.finding.mends
-    ]
+    return in_crs(one.finding.mends, setting.city.crs.storage, code)
 
 
 def summary(outcome: Outcome, setting: Setting) -> dict[str, Any]:

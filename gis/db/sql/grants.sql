@@ -12,7 +12,8 @@ GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader;
 GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION
     bandoso.fold(text), bandoso.unaccent(regdictionary, text), bandoso.search_text(text[]),
-    bandoso.search_vector(text[]), bandoso.row_count(text), bandoso.last_change(text)
+    bandoso.search_vector(text[]), bandoso.row_count(text), bandoso.last_change(text),
+    bandoso.finding_mends(text)
     TO bandoso_reader;
 
 -- Jobs are reached by these functions alone: the tables stay the owner's.

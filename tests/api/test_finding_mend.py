@@ -1,0 +1,184 @@
+"""The suggested mend of a finding over HTTP: what it says, and that restricted ones are not reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import orjson
+import psycopg
+import pytest
+
+from gis.checks.accept import one_finding
+from gis.checks.report.jsonfile import mend_features
+from gis.checks.window import Setting
+from gis.city import City
+from gis.db.server import Database
+from gis.settings import Settings
+from layers.registry import Catalogue
+from tests.api.jobs_client import AREA, Client
+from tests.api.problem import assert_problem
+from tests.api.process import Server
+from tests.api.sample import load_layer
+
+HIDDEN = "water_meter"
+ITEMS = "/collections/finding/items"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A server with stored findings: vertices twice in two pipes, two meters (restricted) at one place."""
+
+    url: str
+    database: Database
+    #: fid by asset id of the pipe.
+    found: dict[str, int]
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", verify=False, **more)
+
+
+@pytest.fixture(scope="module")
+def checked(
+    sample_db: Database,
+    settings: Settings,
+    catalogue: Catalogue,
+    city: City,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Checked]:
+    with psycopg.connect(sample_db.owner_dsn, autocommit=True) as owner:
+        load_layer(owner, catalogue.layers[HIDDEN], city, 12)
+        for number in (5, 6, 7):
+            owner.execute(
+                "UPDATE layer.water_pipe SET geom = ST_AddPoint(geom, ST_PointN(geom, 2), 2)"
+                " WHERE asset_id = %s",
+                (f"water_pipe-s{number}",),
+            )
+        owner.execute(
+            f"UPDATE layer.{HIDDEN} SET (geom, meter_no, address) = (SELECT geom, meter_no, address"
+            f" FROM layer.{HIDDEN} WHERE asset_id = %s) WHERE asset_id = %s",
+            (f"{HIDDEN}-s5", f"{HIDDEN}-s6"),
+        )
+    process = Server(replace(settings, workers=1, pool_size=4), sample_db, tmp_path_factory.mktemp("mends"))
+    process.start()
+    with Client(process, steward=True) as steward:
+        asked = {"layers": ["water_pipe", HIDDEN], "rules": ["GEN-05", "GEN-09"], "bbox": AREA, "store": True}
+        answer = steward.execute(asked)
+    if answer.status_code != 200:
+        process.stop()
+        pytest.fail(answer.text)
+    with psycopg.connect(sample_db.owner_dsn) as owner:
+        rows = owner.execute(
+            "SELECT features::json -> 0 ->> 'asset_id', fid FROM layer.finding WHERE rule = 'GEN-05'"
+        ).fetchall()
+    yield Checked(process.url, sample_db, {str(name): int(fid) for name, fid in rows})
+    assert process.stop() == 0, process.log.read_text(errors="replace")[-3000:]
+
+
+def test_it_is_what_the_command_writes_and_the_item_links_to_it(
+    checked: Checked, catalogue: Catalogue, city: City
+) -> None:
+    fid = checked.found["water_pipe-s5"]
+    item = checked.get(f"{ITEMS}/{fid}").json()
+    (there,) = [one for one in item["links"] if one["rel"] == "related"]
+    assert there["href"] == f"{checked.url}{ITEMS}/{fid}/mend"
+    assert there["type"] == "application/geo+json"
+    assert f'href="{there["href"]}"' in checked.get(f"{ITEMS}/{fid}?f=html").text
+
+    answer = httpx.get(there["href"], verify=False)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/geo+json"
+    document = answer.json()
+    with psycopg.connect(checked.database.owner_dsn) as owner:
+        one = one_finding(owner, catalogue, item["properties"]["asset_id"])
+        ours = orjson.loads(orjson.dumps(mend_features(one, Setting(city, catalogue, city.today()))))
+    assert document["features"] == ours["features"]
+
+    (feature,) = document["features"]
+    about = feature["properties"]
+    assert (about["layer"], about["asset_id"], about["action"]) == ("water_pipe", "water_pipe-s5", "change")
+    assert about["moved_m"] == 0
+    pipe = checked.get(f"/collections/water_pipe/items/{about['fid']}").json()["geometry"]["coordinates"]
+    once = [place for place, before in zip(pipe, [None, *pipe], strict=False) if place != before]
+    assert len(once) == len(pipe) - 1
+    assert [place[:2] for place in feature["geometry"]["coordinates"]] == [
+        pytest.approx(place[:2], abs=1e-9) for place in once
+    ]
+
+
+def test_it_is_cached_by_etag_and_takes_no_other_method(checked: Checked) -> None:
+    path = f"{ITEMS}/{checked.found['water_pipe-s5']}/mend"
+    etag = checked.get(path).headers["etag"]
+    assert checked.get(path, headers={"If-None-Match": etag}).status_code == 304
+    head = httpx.head(f"{checked.url}{path}", verify=False)
+    assert (head.status_code, head.content) == (200, b"")
+    options = httpx.options(f"{checked.url}{path}", verify=False)
+    assert options.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert_problem(httpx.post(f"{checked.url}{path}", verify=False), 405)
+    assert_problem(checked.get(f"{path}?x=1"), 400, "unknown-parameter")
+    assert_problem(checked.get(f"{path}?f=html"), 400)
+
+
+def test_where_there_is_none(checked: Checked) -> None:
+    for path in (
+        f"{ITEMS}/987654321/mend",
+        f"{ITEMS}/abc/mend",
+        f"{ITEMS}/-1/mend",
+        f"{ITEMS}/99999999999999999999/mend",
+        "/collections/water_pipe/items/1/mend",
+        "/collections/nothing/items/1/mend",
+    ):
+        assert_problem(checked.get(path), 404)
+
+
+def test_what_is_mended_has_none(checked: Checked) -> None:
+    fid = checked.found["water_pipe-s6"]
+    assert checked.get(f"{ITEMS}/{fid}/mend").status_code == 200
+    with psycopg.connect(checked.database.owner_dsn, autocommit=True) as owner:
+        owner.execute(
+            "UPDATE layer.finding SET state = 'mended', version = version + 1 WHERE fid = %s", [fid]
+        )
+    assert_problem(checked.get(f"{ITEMS}/{fid}/mend"), 404)
+    assert not [one for one in checked.get(f"{ITEMS}/{fid}").json()["links"] if one["rel"] == "related"]
+
+
+def test_mends_of_restricted_findings_are_not_reached(checked: Checked) -> None:
+    with psycopg.connect(checked.database.owner_dsn) as owner:
+        hidden = owner.execute(
+            "SELECT f.fid, k.id FROM layer.finding_restricted AS f JOIN bandoso.finding_key AS k"
+            " ON k.id = f.asset_id WHERE k.mends IS NOT NULL"
+        ).fetchall()
+        (shown,) = owner.execute(
+            "SELECT asset_id FROM layer.finding WHERE fid = %s", [checked.found["water_pipe-s5"]]
+        ).fetchone() or ("",)
+    assert hidden, "two meters at one place have a suggested mend"
+    for fid, _ in hidden:
+        assert_problem(checked.get(f"/collections/finding_restricted/items/{fid}/mend"), 404)
+    # the reading role itself, if a request ever got so far
+    with psycopg.connect(checked.database.app_dsn, autocommit=True) as reader:
+        reader.execute("SET ROLE bandoso_reader")
+        for _, name in hidden:
+            assert reader.execute("SELECT bandoso.finding_mends(%s)", [name]).fetchone() == (None,)
+        assert reader.execute("SELECT bandoso.finding_mends(%s) IS NULL", [shown]).fetchone() == (False,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("SELECT mends FROM bandoso.finding_key")
+
+
+def test_a_mend_that_touches_a_layer_that_became_restricted_is_absent(checked: Checked) -> None:
+    fid = checked.found["water_pipe-s7"]
+    assert checked.get(f"{ITEMS}/{fid}/mend").status_code == 200
+    with psycopg.connect(checked.database.owner_dsn, autocommit=True) as owner:
+        owner.execute(
+            "UPDATE bandoso.finding_key SET mends = jsonb_set(mends, '{0,layer}', to_jsonb(%s::text))"
+            " WHERE id = (SELECT asset_id FROM layer.finding WHERE fid = %s)",
+            (HIDDEN, fid),
+        )
+    assert_problem(checked.get(f"{ITEMS}/{fid}/mend"), 404)
+    assert not [one for one in checked.get(f"{ITEMS}/{fid}").json()["links"] if one["rel"] == "related"]
+
+
+def test_it_is_described(checked: Checked) -> None:
+    paths = checked.get("/api?f=json").json()["paths"]
+    assert "get" in paths[f"{ITEMS}/{{featureId}}/mend"]

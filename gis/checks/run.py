@@ -246,17 +246,19 @@ class _Run:
             srid = self.setting.city.crs.storage
             area = shapely.to_wkb(shapely.set_srid(self.area, srid), include_srid=True)
             self.store.stage_within(area)
-        run = 0
+        run, overtaken = 0, False
         if store:
             hold_alone(self.connection)
             run = self._begin(keys, area)
         self._look(keys, area)
         if store:
-            self.store.leave_newer(run, self.view.seen, self.view.as_of)
+            overtaken = self.store.leave_newer(run, self.view.seen, self.view.as_of)
         self.store.judge(self.setting.today, large=True)
         settled = self.store.count()
         if store:
             self.store.write(run, self.view.as_of)
+            if overtaken:
+                settled = self.store.count_standing(settled, keys, area)
             self._end(run, settled)
             self.connection.commit()
             findings = stored(db.owner_dsn, self.setting.catalogue, run, keys, area, self.view.as_of)

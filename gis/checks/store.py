@@ -8,7 +8,7 @@ Only what changed is written. Used alike by a run over the city and by an edit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -119,14 +119,17 @@ class Store:
             return
         self._connection.execute(text.LOOK_AWAY, {"apps": list(apps), **_edges(box)})
 
-    def leave_newer(self, run: int, snapshot: str, as_of: datetime) -> None:
-        """Take out what edits, or runs on a newer state, have judged since this run's snapshot."""
+    def leave_newer(self, run: int, snapshot: str, as_of: datetime) -> bool:
+        """Take out what edits, or runs on a newer state, have judged since this run's snapshot; whether
+        there was any: ``count_standing`` counts that, too."""
         values = {"snapshot": snapshot, "run": run, "as_of": as_of}
         self._connection.execute(text.NEWER, values)
         found = self._connection.execute("SELECT EXISTS (SELECT FROM pg_temp.newer)").fetchone()
-        if found and found[0]:
-            for statement in text.LEAVE_NEWER:
-                self._connection.execute(statement)
+        if not found or not found[0]:
+            return False
+        for statement in text.LEAVE_NEWER:
+            self._connection.execute(statement)
+        return True
 
     def _look(self, where: Composable, **values: Any) -> None:
         plain = {k: list(v) if isinstance(v, tuple | list) else v for k, v in values.items()}
@@ -185,6 +188,20 @@ class Store:
             new += number if news == "new" else 0
         row = self._connection.execute("SELECT count(*) FROM pg_temp.gone").fetchone()
         return Settled(counts, errors, accepted, new, int(row[0]) if row else 0)
+
+    def count_standing(self, settled: Settled, apps: Sequence[str], area: bytes | None) -> Settled:
+        """``settled`` with all findings of ``apps`` (in ``area``, EWKB) that stand once it is written, those
+        too that others have judged meanwhile."""
+        counts: dict[tuple[str, str], int] = {}
+        errors = accepted = 0
+        for table in self._tables.values():
+            query = text.COUNT_STANDING.format(table=table)
+            values = {"apps": list(apps), "area": area}
+            for rule, severity, state, number in self._connection.execute(query, values).fetchall():
+                counts[rule, severity] = counts.get((rule, severity), 0) + number
+                errors += number if severity == "E" and state == "open" else 0
+                accepted += number if state == "accepted" else 0
+        return replace(settled, counts=counts, open_errors=errors, accepted=accepted)
 
 
 def nearest_pairs(

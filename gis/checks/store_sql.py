@@ -260,6 +260,13 @@ COUNT = SQL(
     " JOIN pg_temp.staged AS s ON s.n = j.n GROUP BY 1, 2, 3, 4"
 )
 
+COUNT_STANDING = SQL(
+    "SELECT f.rule, f.severity, f.state, count(*)::integer FROM {table} AS f"
+    " JOIN bandoso.finding_key AS k ON k.id = f.asset_id"
+    " WHERE k.app = ANY (%(apps)s) AND f.state <> 'mended' AND (%(area)s::public.geometry IS NULL"
+    "  OR public.ST_Intersects(f.geom, %(area)s::public.geometry)) GROUP BY 1, 2, 3"
+)
+
 #: What a report reads, of rows ``f`` (layer columns) and ``k`` (key columns): see gis.checks.reported.
 REPORTED = SQL(
     "SELECT f.asset_id, f.rule, f.severity, f.state, f.features, f.value, f.limit_value, f.unit, f.sheet,"

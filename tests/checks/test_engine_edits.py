@@ -16,6 +16,7 @@ from gis.checks import incremental
 from gis.checks.concern import Change, merged
 from gis.checks.incremental import Recheck, clear_due, recheck
 from gis.checks.locks import hold_alone
+from gis.checks.model import Outcome
 from gis.city import City
 from gis.db.server import Database
 from layers.registry import Catalogue
@@ -196,6 +197,21 @@ def test_a_run_on_an_older_state_leaves_what_an_edit_judged(checked: CheckedCity
     later = checked.run("CAD", "GEN")
     assert (later.new, later.mended) == (0, 0)
     assert checked.table() == before
+    # What others have judged stands, and counts: else a command would say that there are no errors.
+    assert (outcome.counts, outcome.errors()) == (later.counts, later.errors())
+
+
+def test_a_run_that_another_overtook_counts_what_stands(checked: CheckedCity) -> None:
+    overtook: list[Outcome] = []
+
+    def run(_done: int, _total: int | None) -> None:
+        if not overtook:
+            overtook.append(checked.run("GEN"))
+
+    outcome = checked.run("GEN", progress=run)
+    assert overtook[0].errors() > 0
+    assert (outcome.counts, outcome.errors()) == (overtook[0].counts, overtook[0].errors())
+    assert len(list(outcome.findings())) == sum(outcome.counts.values())
 
 
 def test_an_edit_during_the_writing_of_a_run_is_judged_after_it(checked: CheckedCity) -> None:

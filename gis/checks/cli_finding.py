@@ -123,7 +123,8 @@ def _as_text(content: dict[str, Any], mend: Path | None) -> str:
         until = f" until {accepted['until']}" if accepted["until"] else ""
         lines.append(f"accepted{until}: {accepted['reason']}")
     lines += [
-        f"suggested: {m['action']} {m['layer']} {m['asset_id']}, moves {m['moved_m']:.3f} m"
+        f"suggested: {m['action']} {m['layer']} {m['asset_id']}"
+        + ("" if m["action"] == "delete" else f", moves {m['moved_m']:.3f} m")
         for m in content.get("mends", ())
     ]
     if mend is not None:

@@ -36,8 +36,8 @@ GEN_09 = Rule(
         "are needed and delete the other.",
     ),
     message=Text(
-        vi="{dup} có cùng hình học với {first} (sai khác không quá {limit})",
-        en="{dup} has the same geometry as {first} (within {limit})",
+        vi="{dup} có cùng hình học với {first} (sai khác không quá {limit}); xóa một đối tượng",
+        en="{dup} has the same geometry as {first} (within {limit}); delete one",
     ),
     severity="E",
     scope="local",

@@ -143,8 +143,10 @@ class Store:
         """Fill ``pair``, ``judged`` and ``gone``. ``large``: the tables are worth statistics."""
         if large:
             self._connection.execute("ANALYZE pg_temp.staged; ANALYZE pg_temp.known")
-        self._connection.execute(text.PAIR_SAME_PLACE)
         self._connection.execute(text.PAIR_ALONE)
+        if large:
+            self._connection.execute("ANALYZE pg_temp.pair")
+        self._connection.execute(text.PAIR_SAME_PLACE)
         self._pair_nearest()
         if large:
             self._connection.execute("ANALYZE pg_temp.pair")

@@ -125,35 +125,33 @@ LEAVE_NEWER = (
     _LEAVE.format(table=SQL("known"), newer=_IS_NEWER.format(place=_PLACE)),
 )
 
-#: Findings at the same millimetre are the same; of several there, in the order of what they say.
+#: Where rule and features tell already: one found, one known. Nearly all findings of a rerun.
+PAIR_ALONE = SQL(
+    "INSERT INTO pg_temp.pair SELECT s.n, o.id"
+    " FROM (SELECT base, min(n) AS n FROM pg_temp.staged GROUP BY base HAVING count(*) = 1) AS s"
+    " JOIN (SELECT base, min(id) AS id FROM pg_temp.known GROUP BY base HAVING count(*) = 1) AS o"
+    " USING (base)"
+)
+#: Of several, those at the same millimetre; of several there, in the order of what they say.
 PAIR_SAME_PLACE = SQL(
     "INSERT INTO pg_temp.pair SELECT s.n, o.id FROM"
     " (SELECT n, base, round(px * 1000) AS x, round(py * 1000) AS y, row_number() OVER (PARTITION BY base,"
-    "  round(px * 1000), round(py * 1000) ORDER BY content, n) AS r FROM pg_temp.staged) AS s"
+    "  round(px * 1000), round(py * 1000) ORDER BY content, n) AS r FROM pg_temp.staged AS t"
+    "  WHERE NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.n = t.n)) AS s"
     " JOIN (SELECT id, base, round(px * 1000) AS x, round(py * 1000) AS y, row_number() OVER (PARTITION BY"
-    "  base, round(px * 1000), round(py * 1000) ORDER BY id) AS r FROM pg_temp.known) AS o"
+    "  base, round(px * 1000), round(py * 1000) ORDER BY id) AS r FROM pg_temp.known AS t"
+    "  WHERE NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.id = t.id)) AS o"
     " USING (base, x, y, r)"
 )
-
-_LEFT = SQL(
-    "SELECT base, n, NULL::text AS id, px, py FROM pg_temp.staged AS s"
+#: What is left of bases that have some on either side.
+LEFT = SQL(
+    "SELECT base, n, id, px, py FROM (SELECT *, count(n) OVER same AS news, count(id) OVER same AS olds"
+    " FROM (SELECT base, n, NULL::text AS id, px, py FROM pg_temp.staged AS s"
     " WHERE NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.n = s.n)"
     " UNION ALL SELECT base, NULL, id, px, py FROM pg_temp.known AS o"
     " WHERE NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.id = o.id)"
-)
-PAIR_ALONE = names.rendered(
-    SQL(
-        "INSERT INTO pg_temp.pair SELECT min(n), min(id) FROM ({left}) AS alone"
-        " GROUP BY base HAVING count(n) = 1 AND count(id) = 1"
-    ).format(left=_LEFT)
-)
-#: What is left of bases that have some on either side.
-LEFT = names.rendered(
-    SQL(
-        "SELECT base, n, id, px, py FROM (SELECT *, count(n) OVER same AS news, count(id) OVER same AS olds"
-        " FROM ({left}) AS rest WINDOW same AS (PARTITION BY base)) AS counted"
-        " WHERE news > 0 AND olds > 0 ORDER BY base, n, id"
-    ).format(left=_LEFT)
+    ") AS rest WINDOW same AS (PARTITION BY base)) AS counted"
+    " WHERE news > 0 AND olds > 0 ORDER BY base, n, id"
 )
 
 JUDGE = SQL(

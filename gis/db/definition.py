@@ -12,7 +12,8 @@ from gis.db.ddl import granted_columns, layer_indexes, table_columns
 from layers.registry import Layer
 
 #: Raised when tables are made differently from the same definition: all are looked at again.
-FORMAT = 1
+#: 2: asset_id is no part of the search index.
+FORMAT = 2
 
 
 def fingerprint(layer: Layer) -> str:

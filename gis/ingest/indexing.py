@@ -44,7 +44,8 @@ def build_indexes(dsn: str, layer: Layer, table: str) -> list[Duplicate]:
 def _cost(index: Index) -> int:
     """The dearest go first, so that no connection is left with them alone.
 
-    Microseconds of processor a parcel: search 14, keys of four columns 3.5, geometry 2.4, others 0.4.
+    Search takes the most by far. Microseconds of processor a parcel: keys of four columns 3.5, geometry 2.4,
+    others 0.4.
     """
     text = index.text.as_string(None)
     return 3 if "USING gin" in text else 2 if "NULLS" in text else 1 if "USING gist" in text else 0

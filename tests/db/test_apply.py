@@ -15,6 +15,7 @@ import pytest
 
 from gis.city import City
 from gis.db import apply as apply_module
+from gis.db import definition
 from gis.db.apply import apply_catalogue
 from gis.db.server import Database
 from gis.errors import DatabaseError, MigrationRefused
@@ -359,6 +360,34 @@ def test_search_and_index_changes(block: Block) -> None:
         "too long for an index"
         in refused(block, fields=[a_field("name"), a_field("address", index=True)]).message
     )
+
+
+def test_the_search_index_of_an_older_version_is_replaced(
+    block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before format 2 the words of asset_id were in the index, which no query's expression is any more."""
+    fields = [a_field("name")]
+    for search in (["asset_id", "name"], ["asset_id"]):
+        block.apply(fields=fields, search=search)
+        index = f"layer.{block.id}__q__idx"
+        old = f"CREATE INDEX {block.id}__q__idx ON layer.{block.id} USING gin ((bandoso.search_vector("
+        old += f"VARIADIC ARRAY[{', '.join(f'{n}::text' for n in search)}])))"
+        block.connection.execute(f"DROP INDEX IF EXISTS {index}; {old}".encode())
+        with monkeypatch.context() as before:
+            before.setattr(definition, "FORMAT", 1)
+            block.connection.execute(
+                "UPDATE bandoso.layer SET fingerprint = %s,"
+                " definition = jsonb_set(definition, ARRAY['indexes', %s], to_jsonb(%s::text)) WHERE id = %s",
+                (definition.fingerprint(block.layer), f"{block.id}__q__idx", old, block.id),
+            )
+        assert kinds(block.apply()) == [("change-index", None)]
+        row = block.connection.execute("SELECT pg_get_indexdef(to_regclass(%s))", (index,)).fetchone()
+        assert row
+        if search == ["asset_id"]:
+            assert row[0] is None
+        else:
+            assert "ARRAY[name]" in row[0] and "asset_id" not in row[0]
+        assert block.apply() == []
 
 
 # -- access

@@ -237,8 +237,10 @@ _PARAMETERS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
     "skipGeometry": ({"type": "boolean", "default": False}, "Không lấy hình học", "Leave geometry out"),
     "q": (
         {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH},
-        "Tìm theo đầu từ, không phân biệt dấu và hoa thường",
-        "Search by beginnings of words, whatever the accents and case",
+        "Tìm theo đầu từ, không phân biệt dấu và hoa thường; mã tài sản (asset_id) tìm theo phần đầu của mã,"
+        " khi chỉ gõ mã đó",
+        "Search by beginnings of words, whatever the accents and case; an asset_id is found by its beginning,"
+        " typed alone",
     ),
     "sheet": (
         {"type": "string"},

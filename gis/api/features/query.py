@@ -35,7 +35,7 @@ SEPARATOR: Final = ",\n"
 #: spatial index first (6 ms).
 _LEAST_IN_A_BOX: Final = 1001
 
-#: Where the conditions go. NUL can be in no SQL text.
+#: Where table and conditions go. NUL can be in no SQL text.
 _HERE: Final = "\0"
 
 _MOST_FRAMES: Final = 2000
@@ -140,9 +140,30 @@ def _statement(
         known = _frames[key] = (form.layer, before, after)
     further, values = _after(query)
     limits = {"limit": query.limit, "more": rows_read(query), "offset": query.offset}
-    text = f"{known[1]}{selection.where(*further)}{known[2]}".encode()
+    text = f"{known[1]}{_source(form, selection.apart(*further))}{known[2]}".encode()
     prepare = False if query.selects else None
     return Statement(text, {**selection.values, **values, **limits}, prepare)
+
+
+def _source(form: PageForm, wheres: tuple[str, ...]) -> str:
+    """What the page's rows are read from, with the conditions.
+
+    Branches are read each in the page's order and by a plan of its own. By one plan for either of them, the
+    planner walked along the fids past 120,000 features whose ids begin otherwise, and worked out the words
+    of each (1.7 s in place of 0.2 s).
+    """
+    plain = f"{table(form.layer).as_string(None)} "
+    if len(wheres) == 1:
+        return plain + wheres[0]
+    limit = "LIMIT %(more)s::bigint" + (" + %(offset)s::bigint" if form.query.offset else "")
+    names, order = (c.as_string(None) for c in (columns(_names(form)), _order(form.query.sort)))
+    parts = (f"(SELECT {names} FROM {plain}{where} ORDER BY {order} {limit})" for where in wheres)  # noqa: S608
+    return f"({' UNION ALL '.join(parts)}) AS either"
+
+
+def _names(form: PageForm) -> list[str]:
+    names = ["fid", *(f.name for f in form.needed), *(k.field.name for k in form.query.sort), "geom"]
+    return list(dict.fromkeys(names))
 
 
 def _rows(form: PageForm) -> sql.Composed:
@@ -151,19 +172,17 @@ def _rows(form: PageForm) -> sql.Composed:
     A row is ok where it is part of the page, by its number and by the size of all before it.
     """
     query = form.query
-    names = ["fid", *(f.name for f in form.needed), *(k.field.name for k in query.sort), "geom"]
     size = "sum(pg_column_size(geom)) OVER so_far"
     return sql.SQL(
         "SELECT *, n <= %(limit)s::bigint AND (bytes < {most} OR n = 1) AS ok"
         " FROM (SELECT *, row_number() OVER so_far AS n, {size} AS bytes"
-        " FROM (SELECT {columns} FROM {table} {here}"
+        " FROM (SELECT {columns} FROM {here}"
         " ORDER BY {order} LIMIT %(more)s::bigint{offset}) AS page"
         " WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) AS numbered"
     ).format(
         most=sql.Literal(PAGE_BYTES),
         size=sql.SQL("0" if form.layer.definition.geometry == "Point" else size),
-        columns=columns(dict.fromkeys(names)),
-        table=table(form.layer),
+        columns=columns(_names(form)),
         here=sql.SQL(_HERE),
         order=_order(query.sort),
         offset=sql.SQL(" OFFSET %(offset)s::bigint" if query.offset else ""),

@@ -12,7 +12,7 @@ from gis.api.features.binding import Bind
 from gis.api.features.boxes import box_condition
 from gis.api.features.filters import Compiler, FilterContext
 from gis.api.features.params import ItemsQuery
-from gis.api.features.search import search_condition
+from gis.api.features.search import search_branches
 from gis.api.features.values import Interval
 from gis.db.sql import column
 from layers.model import FieldDef
@@ -23,22 +23,42 @@ GEOM: Final = sql.Identifier("geom")
 
 @dataclass(frozen=True)
 class Selection:
-    """What narrows a layer down: conditions as SQL text, and their values."""
+    """What narrows a layer down: conditions as SQL text, and their values.
+
+    All ``conditions`` have to hold, and one of ``branches`` if there are any.
+    """
 
     conditions: tuple[str, ...]
     values: dict[str, object]
+    branches: tuple[str, ...] = ()
 
     def where(self, *further: str) -> str:
         """``WHERE ...``, or nothing."""
-        found = (*self.conditions, *further)
-        return f"WHERE {' AND '.join(found)}" if found else ""
+        either = (f"({' OR '.join(self.branches)})",) if self.branches else ()
+        return _where(*self.conditions, *either, *further)
+
+    def apart(self, *further: str) -> tuple[str, ...]:
+        """The same rows as those of ``where``, as one or more ``WHERE`` that have no row in common."""
+        if not self.branches:
+            return (self.where(*further),)
+        return tuple(
+            _where(*self.conditions, *(f"NOT {b}" for b in self.branches[:n]), branch, *further)
+            for n, branch in enumerate(self.branches)
+        )
+
+
+def _where(*found: str) -> str:
+    return f"WHERE {' AND '.join(found)}" if found else ""
 
 
 def select(layer: Layer, query: ItemsQuery, storage: int) -> Selection:
     """The selection of a request, without paging. Raises UsageError for a filter that is wrong."""
     bind = Bind()
     found = _conditions(layer, query, storage, bind)
-    return Selection(tuple(c.as_string(None) for c in found), bind.values)
+    branches = [] if query.search is None else search_branches(layer, query.search, bind)
+    return Selection(
+        tuple(c.as_string(None) for c in found), bind.values, tuple(b.as_string(None) for b in branches)
+    )
 
 
 def _conditions(layer: Layer, query: ItemsQuery, storage: int, bind: Bind) -> list[sql.Composable]:
@@ -54,8 +74,6 @@ def _conditions(layer: Layer, query: ItemsQuery, storage: int, bind: Bind) -> li
         found.append(_during(layer, query.datetime, bind))
     for field, value in query.equals:
         found.append(sql.SQL("{} = {}").format(column(field.name), bind.add(value, field.type)))
-    if query.search is not None:
-        found.append(search_condition(layer, query.search, bind))
     if query.filter is not None:
         context = FilterContext(layer, query.filter_crs, storage)
         found.append(Compiler(context, bind).condition(query.filter))

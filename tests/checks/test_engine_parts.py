@@ -328,7 +328,7 @@ def test_check_says_what_it_found_by_exit_and_json(filled: Database, tmp_path: P
     assert summary["errors"] == summary["new"] == len(json.loads(report.read_text())["findings"]) > 0
     text = command(filled, "base_road", "--rule", "GEN-05", "--no-store", "--workers", "0")
     assert text.returncode == 1
-    assert "GEN-05" in text.stdout and f"{summary['errors']} errors" in text.stdout
+    assert "GEN-05" in text.stdout and f"{summary['errors']} error" in text.stdout
     clean = command(filled, "base_railway", "--rule", "GEN-05", "--workers", "0")
     assert clean.returncode == 0 and "nothing found" in clean.stdout
     elsewhere = command(filled, "--rule", "GEN-05", "--bbox", "106.0,10.0,106.01,10.01", "--workers", "0")
@@ -341,7 +341,7 @@ def test_check_says_what_it_found_by_exit_and_json(filled: Database, tmp_path: P
         (["cadastre_parcle"], "did you mean cadastre_parcel"),
         (["--rule", "GEN-55"], "did you mean GEN-05"),
         (["base_road", "--rule", "CAD-06"], "the layer files ask for no such check"),
-        (["--bbox", "1,2,3"], "must be four numbers"),
+        (["--bbox", "1,2,3"], "four numbers"),
         (["--sheet", "nowhere"], "is not the name of a map sheet"),
         (["--bbox", "106,10,107,11", "--sheet", "C-48-34-(119-a)"], "do not go together"),
         (["--report", "found.docx"], "a report is a file that ends in"),

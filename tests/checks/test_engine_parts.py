@@ -331,7 +331,7 @@ def test_check_says_what_it_found_by_exit_and_json(filled: Database, tmp_path: P
     assert "GEN-05" in text.stdout and f"{summary['errors']} error" in text.stdout
     clean = command(filled, "base_railway", "--rule", "GEN-05", "--workers", "0")
     assert clean.returncode == 0 and "nothing found" in clean.stdout
-    elsewhere = command(filled, "--rule", "GEN-05", "--bbox", "106.0,10.0,106.01,10.01", "--workers", "0")
+    elsewhere = command(filled, "--rule", "GEN-05", "--bbox", "106.60,10.70,106.61,10.71", "--workers", "0")
     assert elsewhere.returncode == 0, elsewhere.stdout
 
 

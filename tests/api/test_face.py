@@ -219,6 +219,7 @@ def _addresses() -> list[str]:
         path = str(route.path)  # type: ignore[attr-defined]
         if path.startswith("/map") or "GET" not in route.methods:  # type: ignore[attr-defined]
             continue  # the page's parameters are its own
+        path = path.replace("{collection}/items/{fid}/mend", "finding/items/1/mend")  # others have none
         path = path.replace("/sprites/{name}", "/sprites/bandoso.json").replace("{name}", "0-255.pbf")
         for key, value in values.items():
             path = path.replace(key, value)

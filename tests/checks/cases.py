@@ -127,13 +127,13 @@ def applied(case: Case) -> list[Application]:
 
 def check(case: Case, source: MemorySource, windows: Iterable[Box] = (EVERYWHERE,)) -> list[Finding]:
     """The rule's findings in ``source``, from windows that cover everything."""
-    at = replace(setting(), today=case.today, city=_with_areas(setting().city, case.areas))
+    at = replace(setting(), today=case.today, city=with_areas(setting().city, case.areas))
     apps = applied(case)
     found = [one for box in (*windows, NOWHERE) for one in in_window(box, source, at, apps)]
     return found + list(in_whole(Whole(source, at), apps))
 
 
-def _with_areas(city: City, areas: dict[str, dict[str, Any]]) -> City:
+def with_areas(city: City, areas: dict[str, dict[str, Any]]) -> City:
     agencies = tuple(
         agency.model_copy(update={"area": Area(**areas[agency.id])}) if agency.id in areas else agency
         for agency in city.agencies

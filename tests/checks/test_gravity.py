@@ -21,7 +21,7 @@ from gis.checks.model import Application, Finding
 from gis.checks.registry import applications
 from gis.checks.source import EVERYWHERE, Box, MemorySource
 from gis.checks.whole import Whole
-from tests.checks.cases import Case, all_cases, brief, check, features_of, setting, source_of
+from tests.checks.cases import Case, all_cases, brief, check, features_of, setting, source_of, with_areas
 from tests.checks.demo_source import demo_source
 
 #: Three superblocks: the third begins a second row, so that there is a 110 kV line between rows.
@@ -132,7 +132,9 @@ def test_a_city_in_feet(case: Case) -> None:
     feet, at = 3547, setting()
     unit = crs.definition(feet).unit_m
     assert unit < 0.31
-    city = at.city.model_copy(update={"crs": at.city.crs.model_copy(update={"storage": feet})})
+    city = with_areas(at.city, case.areas).model_copy(
+        update={"crs": at.city.crs.model_copy(update={"storage": feet})}
+    )
     layers = {}
     for name, rows in case.layers.items():
         features = features_of(at.catalogue, name, rows)

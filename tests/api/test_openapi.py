@@ -66,8 +66,10 @@ def test_every_path_answers(running: Server) -> None:
         answer = running.get(path)
         assert str(answer.status_code) in item["get"]["responses"], (path, answer.text[:300])
         # The sample has no findings, and so none with a mend; test_finding_mend has.
-        wanted = 404 if path.endswith("/mend") else 200
-        assert answer.status_code == wanted, (path, answer.text[:300])
+        if path.endswith("/mend"):
+            assert answer.status_code == 404
+        else:
+            assert answer.status_code < 300, (path, answer.text[:300])
 
 
 def test_it_is_quick_and_small(running: Server) -> None:

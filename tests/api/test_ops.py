@@ -124,7 +124,10 @@ def test_a_layer_file_is_noticed_and_served_safely(running: Server) -> None:
             for bad in ("<script>alert", "<img src=x", "<svg onload", "<b>", "49 javascript"):
                 assert bad not in answer.text.replace("<b>bandoso", "").replace("<b>vi</b>", "").replace(
                     "<b>en</b>", ""
-                ).replace("<b>GET</b>", ""), (page, bad)
+                ).replace("<b>GET</b>", "").replace("<b>POST</b>", "").replace("<b>DELETE</b>", ""), (
+                    page,
+                    bad,
+                )
             assert "script-src" not in answer.headers["content-security-policy"]
 
     # a change that would lose data, and a file that is not YAML: the former definition is served on

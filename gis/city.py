@@ -53,6 +53,8 @@ class Agency(Model):
     sectors: tuple[Identifier, ...] = ()
     #: Where its features lie (check XLY-06); None: anywhere.
     area: Area | None = None
+    #: The shared warehouse: its stewards and admins act for all agencies.
+    shared: bool = False
 
 
 class CrsConfig(Model):

@@ -238,6 +238,12 @@ class LayerDef(Model):
     style: Style
     #: False for layers that bandoso fills itself (sheet indexes, findings).
     loadable: bool = True
+    #: Whether editors may change its features by the API (never when it is not loadable).
+    editable: bool = True
+    #: Whether every version is kept (bandoso.version), so that the layer can be asked as of a time.
+    history: bool = True
+    #: Whether a change must name the version that it is based on (If-Match; 428 without).
+    condition_required: bool = False
     #: Check rules with parameters (gis.checks), over those of common.yml and of the sector.
     checks: Checks = {}
 
@@ -250,6 +256,13 @@ class LayerDef(Model):
             low, high = order_range(str(data.get("geometry")))
             return {**data, "style": {**style, "order": (low + high + 1) // 2}}
         return data
+
+    @model_validator(mode="after")
+    def _edited_as_loaded(self) -> LayerDef:
+        if not self.loadable and (self.editable or self.history):
+            # bandoso fills it: nothing of it is edited, and what it was is found out anew
+            return self.model_copy(update={"editable": False, "history": False})
+        return self
 
     @model_validator(mode="after")
     def _drawn_in_its_range(self) -> LayerDef:

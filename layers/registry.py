@@ -81,6 +81,13 @@ class Layer:
     domains: Mapping[str, tuple[DomainValue, ...]]
     #: Check rules that common.yml and the sector give; the layer's own are in its definition.
     common_checks: Checks = field(default_factory=dict)
+    #: As a member sees it to whom the layer shows what it hides from others (see ``revealing``).
+    revealed: bool = False
+
+    def revealing(self) -> Layer:
+        """The layer for members who may see (some of) what it hides: served in full, from the members' view
+        (gis.db.door), where rows and values of other agencies are left out."""
+        return replace(self, revealed=True)
 
     @property
     def title(self) -> Text:
@@ -92,7 +99,8 @@ class Layer:
 
     @property
     def is_public(self) -> bool:
-        return self.definition.access == "public"
+        """Whether whom this is for may see the layer: anyone, unless it is revealing."""
+        return self.revealed or self.definition.access == "public"
 
     @property
     def dimension(self) -> int:
@@ -109,8 +117,8 @@ class Layer:
 
     @property
     def public_fields(self) -> tuple[FieldDef, ...]:
-        """Fields that anyone who sees the layer may see."""
-        return tuple(f for f in self.fields if f.access == "public")
+        """Fields that whom this is for may see: those that anyone may, unless it is revealing."""
+        return tuple(f for f in self.fields if self.revealed or f.access == "public")
 
     def field(self, name: str) -> FieldDef | None:
         return next((f for f in self.fields if f.name == name), None)

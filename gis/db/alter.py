@@ -17,16 +17,15 @@ from gis.db import actual
 from gis.db.changes import Change, Kind, Refused
 from gis.db.constraints import Constraint, Storage, constraints, names_for
 from gis.db.ddl import (
-    GEOMETRY,
     Column,
     Index,
     count_statement,
-    grant_statements,
-    granted_columns,
+    history_statement,
     layer_indexes,
     script,
     table_columns,
 )
+from gis.db.door import GEOMETRY, close_statements, granted_columns, open_statements
 from gis.db.sql import LAYERS
 from gis.db.widen import conversion
 from layers.registry import Layer
@@ -58,6 +57,7 @@ class Alteration:
     def run(self) -> Iterator[Change]:
         """All steps, in an order in which each can be done."""
         self._same_crs()
+        self._do(script(close_statements(self.layer.id)))
         yield from self._rename()
         dropped_checks = self._drop_outdated_checks()
         dropped_indexes = self._drop_outdated_indexes()
@@ -310,7 +310,11 @@ class Alteration:
             ) from None
 
     def _grant(self) -> Iterator[Change]:
-        self._do(script([count_statement(self.layer.id), *grant_statements(self.layer)]))
+        self._do(
+            script(
+                [count_statement(self.layer.id), history_statement(self.layer), *open_statements(self.layer)]
+            )
+        )
         before, now = set(self.before.get("granted", ())), set(granted_columns(self.layer))
         kept = {*self.before.get("columns", {})}
         if self.before.get("access", self.layer.access) != self.layer.access:

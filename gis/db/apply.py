@@ -19,7 +19,8 @@ from gis.db.alter import Alteration
 from gis.db.changes import Change, Refused
 from gis.db.ddl import create_table, script
 from gis.db.definition import context, describe, fingerprint
-from gis.db.sql import LAYERS, READER
+from gis.db.door import close_statements
+from gis.db.sql import CHECKER, EDITOR, LAYERS, READER
 from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue, Layer
 
@@ -125,8 +126,10 @@ def _apply_layer(
 def _retire(conn: Connection, name: str, *, has_table: bool) -> Change:
     rows = 0
     if has_table:
-        table, reader = Identifier(LAYERS, name), Identifier(READER)
-        conn.execute(SQL("REVOKE ALL ON {} FROM {}").format(table, reader))
+        table = Identifier(LAYERS, name)
+        conn.execute(script(close_statements(name)))
+        for role in (READER, EDITOR, CHECKER):
+            conn.execute(SQL("REVOKE ALL ON {} FROM {}").format(table, Identifier(role)))
         rows = actual.count(conn, name)
     conn.execute(
         "UPDATE bandoso.layer SET definition = definition || '{\"retired\": true}', applied_at = now() "

@@ -19,7 +19,8 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from gis.city import City
 from gis.db.constraints import Storage, constraints, object_name
-from gis.db.sql import LAYERS, OWN, READER, column, columns
+from gis.db.door import GEOMETRY, close_statements, open_statements
+from gis.db.sql import LAYERS, OWN, column, columns
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -33,7 +34,7 @@ SQL_TYPES = {
 }
 
 #: Columns that every table has beside the layer's fields.
-GEOMETRY, LOAD = "geom", "load_id"
+LOAD = "load_id"
 
 _REQUIRED = {"fid", "asset_id", "owner", "version", "updated_at"}
 
@@ -140,7 +141,8 @@ def create_table(
     ]
     if indexes:
         statements += index_statements(layer, table)
-        statements += [count_statement(table), *grant_statements(layer, table)]
+        statements += [count_statement(table), history_statement(layer, table)]
+        statements += open_statements(layer, table)
     return statements
 
 
@@ -199,20 +201,11 @@ def count_statement(table: str) -> Composed:
     return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, "attach_row_count"), on)
 
 
-def granted_columns(layer: Layer) -> tuple[str, ...]:
-    """What the reader may see: public fields and geometry of a public layer, nothing of another."""
-    return (*(f.name for f in layer.public_fields), GEOMETRY) if layer.is_public else ()
-
-
-def grant_statements(layer: Layer, table: str | None = None) -> list[Composed]:
-    """The reader's rights on the table, and no others of it."""
-    on, reader = Identifier(LAYERS, table or layer.id), Identifier(READER)
-    # Taking all rights on a table takes those on its columns too.
-    statements = [SQL("REVOKE ALL ON {} FROM {}").format(on, reader)]
-    granted = granted_columns(layer)
-    if granted:
-        statements.append(SQL("GRANT SELECT ({}) ON {} TO {}").format(columns(granted), on, reader))
-    return statements
+def history_statement(layer: Layer, table: str | None = None) -> Composed:
+    """Keeps every version of the table's rows from now on, or no longer, as the layer says."""
+    on = Literal(Identifier(LAYERS, table or layer.id).as_string(None))
+    name = "attach_history" if layer.definition.history else "detach_history"
+    return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, name), on)
 
 
 def swap_statements(layer: Layer, built: str) -> list[Composed]:
@@ -221,13 +214,19 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
     To be run in one transaction; from the first statement on, readers of the layer wait for its end.
     """
     statements = [
+        *close_statements(layer.id),
         SQL("DROP TABLE IF EXISTS {}").format(Identifier(LAYERS, layer.id)),
         SQL("ALTER TABLE {} RENAME TO {}").format(Identifier(LAYERS, built), Identifier(layer.id)),
     ]
     for index in layer_indexes(layer):
         old, new = Identifier(LAYERS, index.name_on(built)), Identifier(index.name_on(layer.id))
         statements.append(SQL("ALTER INDEX {} RENAME TO {}").format(old, new))
-    return [*statements, count_statement(layer.id), *grant_statements(layer)]
+    return [
+        *statements,
+        count_statement(layer.id),
+        history_statement(layer),
+        *open_statements(layer),
+    ]
 
 
 def script(statements: Sequence[Composed]) -> Composed:

@@ -8,12 +8,13 @@ from typing import Any
 
 from gis.city import City
 from gis.db.constraints import Storage, constraints
-from gis.db.ddl import granted_columns, layer_indexes, table_columns
+from gis.db.ddl import layer_indexes, table_columns
+from gis.db.door import granted_columns
 from layers.registry import Layer
 
 #: Raised when tables are made differently from the same definition: all are looked at again.
-#: 2: asset_id is no part of the search index.
-FORMAT = 2
+#: 2: asset_id is no part of the search index. 3: the door (policies, members' views) and history.
+FORMAT = 3
 
 
 def fingerprint(layer: Layer) -> str:
@@ -26,6 +27,7 @@ def fingerprint(layer: Layer) -> str:
         "owner": definition.owner,
         "keys": definition.keys,
         "search": definition.search,
+        "edited": [definition.editable, definition.history],
         "fields": [
             [f.name, f.type, f.required, f.default, f.minimum, f.maximum, f.max_length, f.access, f.index]
             + [v.value for v in layer.domain_of(f)]

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from gis.city import City
+from gis.db.agencies import write_agencies
 from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
 from gis.db.crs_rows import write_crs_rows
@@ -24,7 +25,7 @@ from gis.db.missing_indexes import build_missing_indexes
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
 from gis.db.sheet_layers import fill_sheet_layers
-from gis.db.sql import APP, FOLDER, OWN, static
+from gis.db.sql import APP, CHECKER, FOLDER, OWN, static
 from gis.db.state import one, set_state, state
 from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue
@@ -71,6 +72,7 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         write_crs_rows(connection)
         harden(connection, again=fresh)
         apply_catalogue(connection, catalogue, city)
+        write_agencies(connection, city, catalogue)
         build_missing_indexes(connection, catalogue)
         fill_sheet_layers(connection, city, catalogue)
         connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))
@@ -190,4 +192,8 @@ def _close_database(connection: Connection) -> None:
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         connection.execute(
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(APP))
+        )
+        # what an edit's checks stage
+        connection.execute(
+            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(CHECKER))
         )

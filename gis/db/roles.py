@@ -1,8 +1,8 @@
 """Roles: they belong to the whole cluster, so several databases may make them at the same time.
 
 ``bandoso_reader`` (no login) has the grants for reading, ``bandoso_jobs`` those for submitting jobs and
-looking at them; ``bandoso_app`` logs in and has none (NOINHERIT): a session of it that has taken neither
-role can do nothing at all.
+looking at them; members, editors, checks and the door have theirs (gis.db.door). ``bandoso_app`` logs in and
+has none (NOINHERIT): a session of it that has taken no role can do nothing at all.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import time
 import psycopg
 from psycopg import Connection, sql
 
-from gis.db.sql import APP, JOBS, READER
+from gis.db.sql import APP, CHECKER, DOOR, EDITOR, JOBS, MEMBER, READER
 from gis.errors import DatabaseError
 
 #: Roles without login that the login role may take, one at a time.
-TAKEN = (READER, JOBS)
+TAKEN = (READER, JOBS, MEMBER, EDITOR, CHECKER, DOOR)
 
 _STATE = """
 SELECT (SELECT coalesce(array_agg(rolname::text), '{}') FROM pg_roles WHERE rolname = ANY (%(all)s)),

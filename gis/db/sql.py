@@ -17,15 +17,26 @@ FOLDER = Path(__file__).parent / "sql"
 LAYERS = "layer"
 OWN = "bandoso"
 
+#: Schema of the views that show members what is hidden from others (gis.db.door).
+MEMBERS = "member"
+
 READER = "bandoso_reader"
+#: Who has logged in: the reader's rights, and the views of schema member.
+MEMBER = "bandoso_member"
+#: Writes features, row by row as the policies of gis.db.door allow.
+EDITOR = "bandoso_editor"
+#: Judges edits: reads every layer, writes findings.
+CHECKER = "bandoso_checker"
+#: Looks up logins and manages accounts by the functions of gis/db/sql/0009_identity.sql, and nothing else.
+DOOR = "bandoso_door"
 #: May call the functions of jobs, and nothing else (gis/db/sql/0007_jobs.sql).
 JOBS = "bandoso_jobs"
 APP = "bandoso_app"
 
 
 def table(layer: Layer) -> Identifier:
-    """The layer's table."""
-    return Identifier(LAYERS, layer.id)
+    """The layer's table; for a layer as members see it (Layer.revealed), their view."""
+    return Identifier(MEMBERS if layer.revealed else LAYERS, layer.id)
 
 
 def column(name: str, of: str | None = None) -> Identifier:

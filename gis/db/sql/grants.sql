@@ -1,20 +1,36 @@
 -- Grants come last, and are given again whenever this file, the migrations or the roles have changed.
 -- Layer tables are granted by column in gis.db.ddl: only public fields of public layers.
 
-REVOKE ALL ON SCHEMA bandoso, layer FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA bandoso FROM PUBLIC, bandoso_reader, bandoso_jobs;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA bandoso FROM PUBLIC, bandoso_reader;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso FROM PUBLIC, bandoso_reader, bandoso_jobs;
+REVOKE ALL ON SCHEMA bandoso, layer, member FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA bandoso
+    FROM PUBLIC, bandoso_reader, bandoso_jobs, bandoso_member, bandoso_editor, bandoso_checker, bandoso_door;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA bandoso
+    FROM PUBLIC, bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker, bandoso_door;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso
+    FROM PUBLIC, bandoso_reader, bandoso_jobs, bandoso_member, bandoso_editor, bandoso_checker, bandoso_door;
 
-GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader;
-GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader;
+GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker;
+GRANT USAGE ON SCHEMA member TO bandoso_member;
+GRANT USAGE ON SCHEMA bandoso, public TO bandoso_door;
+GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader, bandoso_member;
 -- Server processes ask which definitions are applied.
 GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION
     bandoso.fold(text), bandoso.unaccent(regdictionary, text), bandoso.search_text(text[]),
     bandoso.search_vector(text[]), bandoso.row_count(text), bandoso.last_change(text),
     bandoso.finding_mends(text)
-    TO bandoso_reader;
+    TO bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker;
+GRANT EXECUTE ON FUNCTION bandoso.acting(), bandoso.owners_seen(text), bandoso.scope_allows(text, text)
+    TO bandoso_member, bandoso_editor, bandoso_door;
+-- Editors open changesets; what they write is kept by triggers, which have the owner's rights.
+GRANT EXECUTE ON FUNCTION
+    bandoso.may_write(text, text, public.geometry), bandoso.is_steward(text, text),
+    bandoso.changeset_open(text, text, text, bigint)
+    TO bandoso_editor;
+-- Checks of edits read what stands, and write findings.
+GRANT SELECT, INSERT, UPDATE, DELETE ON bandoso.finding_key, bandoso.check_edit, bandoso.check_due TO bandoso_checker;
+GRANT SELECT ON bandoso.check_run, bandoso.check_app TO bandoso_checker;
+GRANT EXECUTE ON FUNCTION bandoso.principal(bigint), bandoso.is_steward(text, text) TO bandoso_door;
 
 -- Jobs are reached by these functions alone: the tables stay the owner's.
 GRANT USAGE ON SCHEMA bandoso TO bandoso_jobs;

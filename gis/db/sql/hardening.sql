@@ -50,6 +50,14 @@ REVOKE EXECUTE ON FUNCTION
     pg_catalog.pg_logical_emit_message(boolean, text, bytea)
 FROM PUBLIC;
 
+-- Edits beside each other wait for each other's findings (gis.checks.locks).
+GRANT EXECUTE ON FUNCTION
+    pg_catalog.pg_advisory_xact_lock(integer, integer),
+    pg_catalog.pg_advisory_xact_lock_shared(integer, integer),
+    pg_catalog.pg_try_advisory_xact_lock(integer, integer),
+    pg_catalog.pg_try_advisory_xact_lock_shared(integer, integer)
+TO bandoso_checker;
+
 -- DO blocks and functions of a session's own.
 REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC;
 

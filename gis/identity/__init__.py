@@ -1,0 +1,1 @@
+"""Who asks: accounts, what each was granted, and the secrets that they show."""

@@ -1,0 +1,1 @@
+"""What was and what changed: versions, history, feed."""

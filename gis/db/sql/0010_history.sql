@@ -58,8 +58,9 @@ CREATE INDEX version_time ON bandoso.version (layer, valid_to, valid_from);
 CREATE INDEX version_geom ON bandoso.version USING gist (geom);
 
 -- Opens a changeset in this transaction, or gives the one that is open; ``bandoso.changeset`` holds its id.
--- Ids are given out under a lock held for a moment, and each is held until its transaction ends: so a reader of
--- the feed knows below which id nothing can still appear (bandoso.changeset_horizon).
+-- Before it takes an id it holds a lock that names the last one given out, until its transaction ends: so a reader
+-- of the feed knows below which id nothing can still appear (bandoso.changeset_horizon). Locks of the transaction
+-- alone: one of the session would outlive a statement that is cancelled, and hold up all writers.
 CREATE FUNCTION bandoso.changeset_open(
     new_kind text, new_comment text DEFAULT NULL, new_source text DEFAULT NULL, new_undoes bigint DEFAULT NULL
 ) RETURNS bigint
@@ -76,10 +77,10 @@ BEGIN
     actor := bandoso.acting();
     SELECT a.name, (SELECT min(g.agency) FROM bandoso.account_grant AS g WHERE g.account = a.id AND g.role <> 'viewer')
     INTO named, whose FROM bandoso.account AS a WHERE a.id = actor;
-    PERFORM pg_advisory_lock(1667787635, 0); -- "chgs"
+    -- "chgt". The last id given out before, held until this transaction ends; shared, so that nobody waits.
+    PERFORM pg_advisory_xact_lock_shared(1667787636, (
+        SELECT CASE WHEN is_called THEN last_value ELSE 0 END % 2147483647 FROM bandoso.changeset_id)::integer);
     found := nextval('bandoso.changeset_id');
-    PERFORM pg_advisory_xact_lock(1667787636, (found % 2147483647)::integer);
-    PERFORM pg_advisory_unlock(1667787635, 0);
     PERFORM set_config('bandoso.changeset', found::text, true);
     PERFORM set_config('bandoso.at', clock_timestamp()::text, true);
     INSERT INTO bandoso.changeset (id, at, account, author, agency, kind, comment, source, undoes)
@@ -90,19 +91,19 @@ END
 $$;
 
 -- The greatest id up to which every changeset is either committed or will never be.
+-- What is read by a later statement (with a snapshot of its own) has all of them.
 CREATE FUNCTION bandoso.changeset_horizon() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last bigint;
     running bigint;
 BEGIN
-    PERFORM pg_advisory_lock(1667787635, 0);
+    -- The sequence first: whoever was given an id by then has held its lock since before.
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM bandoso.changeset_id;
     SELECT min(objid::bigint) INTO running FROM pg_locks
     WHERE locktype = 'advisory' AND classid = 1667787636 AND granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
-    PERFORM pg_advisory_unlock(1667787635, 0);
-    RETURN coalesce(running - 1, last);
+    RETURN least(running, last);
 END
 $$;
 
@@ -170,6 +171,7 @@ CREATE FUNCTION bandoso.close_changeset() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found jsonb;
+    told text;
 BEGIN
     SELECT jsonb_object_agg(layer, what) INTO found FROM (
         SELECT c.layer, jsonb_build_object(
@@ -179,8 +181,16 @@ BEGIN
                                      max(public.ST_XMax(box)), max(public.ST_YMax(box)))) AS what
         FROM bandoso.change AS c WHERE c.changeset = NEW.id GROUP BY c.layer) AS by_layer;
     UPDATE bandoso.changeset SET summary = coalesce(found, '{}') WHERE id = NEW.id;
-    PERFORM pg_notify('bandoso_change', jsonb_build_object('changeset', NEW.id, 'layers', coalesce((
-        SELECT jsonb_object_agg(key, value -> 'box') FROM jsonb_each(found)), '{}'))::text);
+    -- Whole units, outwards; who hears of it reads finer boxes by bandoso.changed_boxes. A text of 8,000 bytes
+    -- would be refused, and the edit with it: boxes of very many layers are left to be read.
+    SELECT jsonb_build_object('changeset', NEW.id, 'layers', coalesce(jsonb_object_agg(key, jsonb_build_array(
+        floor((value -> 'box' ->> 0)::double precision), floor((value -> 'box' ->> 1)::double precision),
+        ceil((value -> 'box' ->> 2)::double precision), ceil((value -> 'box' ->> 3)::double precision))), '{}'))::text
+    INTO told FROM jsonb_each(found);
+    IF octet_length(told) > 7500 THEN
+        told := jsonb_build_object('changeset', NEW.id)::text;
+    END IF;
+    PERFORM pg_notify('bandoso_change', told);
     RETURN NULL;
 END
 $$;

@@ -148,6 +148,7 @@ def fresh_database(database: Database, settings: Settings) -> FreshDatabase:
             # CREATE DATABASE copies no grants of the database itself
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(new))
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO bandoso_app").format(new))
+            connection.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO bandoso_checker").format(new))
         return replace(
             database,
             owner_dsn=make_conninfo(database.owner_dsn, dbname=name),

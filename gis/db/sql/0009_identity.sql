@@ -25,6 +25,8 @@ CREATE TABLE bandoso.account (
     password text,
     -- issuer and subject of the OIDC provider, with a space between; null: no login by JWT
     subject text COLLATE "C" UNIQUE,
+    -- whom it belongs to: whose admins manage it while it was granted nothing
+    agency text COLLATE "C" REFERENCES bandoso.agency ON DELETE SET NULL,
     disabled boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now()
@@ -59,12 +61,25 @@ CREATE TABLE bandoso.token (
 );
 CREATE INDEX token_account ON bandoso.token (account);
 
--- Failed logins by name and by client (of all server processes together); old rows go.
+-- Failed logins by name, by client and by both (of all server processes together); old rows go. An attempt is
+-- written before the password is looked at and taken back when it was right, so that many at a time count too.
 CREATE TABLE bandoso.login_failure (
     key text COLLATE "C" NOT NULL,
+    attempt bigint NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX login_failure_key ON bandoso.login_failure (key, at);
+CREATE INDEX login_failure_attempt ON bandoso.login_failure (attempt);
+CREATE INDEX login_failure_at ON bandoso.login_failure (at);
+CREATE SEQUENCE bandoso.login_attempt AS bigint;
+
+-- From where an account has logged in: guesses of others at its name do not shut it out there.
+CREATE TABLE bandoso.login_seen (
+    account bigint NOT NULL REFERENCES bandoso.account ON DELETE CASCADE,
+    client text COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account, client)
+);
 
 -- The account of this transaction (setting bandoso.account, and bandoso.token when it showed one); null when
 -- there is none, it is disabled, or its token is no longer good.

@@ -31,6 +31,11 @@ GRANT EXECUTE ON FUNCTION
 GRANT SELECT, INSERT, UPDATE, DELETE ON bandoso.finding_key, bandoso.check_edit, bandoso.check_due TO bandoso_checker;
 GRANT SELECT ON bandoso.check_run, bandoso.check_app, bandoso.layer_count TO bandoso_checker;
 GRANT EXECUTE ON FUNCTION bandoso.principal(bigint), bandoso.is_steward(text, text) TO bandoso_door;
+-- Logins and accounts are reached by these alone (0014_accounts.sql).
+GRANT EXECUTE ON FUNCTION
+    bandoso.login(text), bandoso.login_try(text, text), bandoso.login_passed(bigint, text, text),
+    bandoso.token_find(bytea), bandoso.subject_find(text)
+    TO bandoso_door;
 
 -- Jobs are reached by these functions alone: the tables stay the owner's.
 GRANT USAGE ON SCHEMA bandoso TO bandoso_jobs;

@@ -22,6 +22,13 @@ GRANT EXECUTE ON FUNCTION
     TO bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker;
 GRANT EXECUTE ON FUNCTION bandoso.acting(), bandoso.owners_seen(text), bandoso.scope_allows(text, text)
     TO bandoso_member, bandoso_editor, bandoso_door;
+-- What changed, as far as the caller may see it.
+GRANT EXECUTE ON FUNCTION
+    bandoso.changeset_horizon(), bandoso.feed(bigint, bigint, integer, integer, text[], public.geometry),
+    bandoso.feed_features(bigint[], text[], public.geometry, bigint, text, bigint, integer),
+    bandoso.feed_versions(text, bigint[], integer[], integer, boolean, integer),
+    bandoso.changed_boxes(bigint, bigint, integer)
+    TO bandoso_reader, bandoso_member;
 -- Editors open changesets; what they write is kept by triggers, which have the owner's rights.
 GRANT EXECUTE ON FUNCTION
     bandoso.may_write(text, text, public.geometry), bandoso.is_steward(text, text),

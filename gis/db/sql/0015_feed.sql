@@ -1,0 +1,152 @@
+-- What changed, for those who follow it (gis.publish.feed). The changes themselves are granted to nobody: these
+-- functions show of them what the caller may see, as gis.db.door says of the layers: public layers to anyone, of a
+-- restricted one the features of agencies whose hidden features the acting account sees.
+
+-- Of the layers asked for: whether anyone may see it, and else whose features the caller sees of it.
+CREATE FUNCTION bandoso.layers_seen(wanted text[]) RETURNS TABLE (layer text, everyone boolean, owners text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT w.id, p.everyone, CASE WHEN p.everyone THEN '{}' ELSE bandoso.owners_seen(w.id) END
+    FROM unnest(wanted) AS w (id), LATERAL (
+        SELECT coalesce(has_any_column_privilege(
+            'bandoso_reader', to_regclass(format('layer.%I', w.id))::oid, 'SELECT'), false)) AS p (everyone)
+$$;
+
+-- Whose a changed feature was before; null when it was made.
+CREATE FUNCTION bandoso.owner_before(layer_id text, feature bigint, old integer) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT v.owner FROM bandoso.version AS v
+    WHERE v.layer = layer_id AND v.fid = feature AND v.version = old
+$$;
+
+-- Changesets after ``since`` up to ``upto`` (bandoso.changeset_horizon, asked before), in order of id, at most
+-- ``most``: {id, at, author, agency, kind, comment, source, undoes, layers: {layer: what}}, those alone of which the
+-- caller may see something in the layers ``wanted``, near (its box meets a shape in the storage CRS, SRID 0) if given.
+-- ``reached``: everything up to this id was looked at; a call looks at ``scan`` changesets.
+CREATE FUNCTION bandoso.feed(
+    since bigint, upto bigint, most integer, scan integer, wanted text[], near public.geometry,
+    OUT reached bigint, OUT entries jsonb
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    looked bigint;
+BEGIN
+    SELECT count(*), max(c.id) INTO looked, reached FROM (
+        SELECT id FROM bandoso.changeset WHERE id > since AND id <= upto ORDER BY id LIMIT scan) AS c;
+    IF looked < scan THEN
+        reached := upto;
+    END IF;
+    WITH seen AS MATERIALIZED (
+        SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
+    ), page AS (
+        SELECT c.id, c.at, c.author, c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
+        FROM bandoso.changeset AS c, LATERAL (
+            SELECT jsonb_object_agg(t.layer, t.what) AS layers FROM (
+                SELECT e.key AS layer, e.value AS what
+                FROM jsonb_each(c.summary) AS e JOIN seen AS s ON s.layer = e.key AND s.everyone
+                UNION ALL
+                SELECT x.layer, jsonb_build_object(
+                    'created', count(*) FILTER (WHERE x.op = 'c'), 'updated', count(*) FILTER (WHERE x.op = 'u'),
+                    'deleted', count(*) FILTER (WHERE x.op = 'd'),
+                    'box', jsonb_build_array(min(public.ST_XMin(x.box)), min(public.ST_YMin(x.box)),
+                                             max(public.ST_XMax(x.box)), max(public.ST_YMax(x.box))))
+                FROM seen AS s JOIN bandoso.change AS x ON x.changeset = c.id AND x.layer = s.layer
+                WHERE NOT s.everyone AND (x.owner = ANY (s.owners)
+                    OR x.op = 'u' AND bandoso.owner_before(x.layer, x.fid, x.old_version) = ANY (s.owners))
+                GROUP BY x.layer
+            ) AS t
+            WHERE near IS NULL OR public.ST_Intersects(near, public.ST_MakeEnvelope(
+                (t.what -> 'box' ->> 0)::double precision, (t.what -> 'box' ->> 1)::double precision,
+                (t.what -> 'box' ->> 2)::double precision, (t.what -> 'box' ->> 3)::double precision))
+        ) AS l
+        WHERE c.id > since AND c.id <= reached AND l.layers IS NOT NULL
+        ORDER BY c.id LIMIT most + 1
+    )
+    SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id) INTO entries FROM page AS p;
+    IF jsonb_array_length(entries) > most THEN
+        reached := (entries -> (most - 1) ->> 'id')::bigint;
+        entries := entries - most;
+    END IF;
+    entries := coalesce(entries, '[]');
+END
+$$;
+
+-- The features that changesets touched, in order of changeset, layer and fid, after a place in that order. To one
+-- who sees only whose it became it was made (c), to one who sees only whose it was it is gone (d).
+CREATE FUNCTION bandoso.feed_features(
+    changesets bigint[], wanted text[], near public.geometry,
+    after_changeset bigint, after_layer text, after_fid bigint, most integer
+) RETURNS TABLE (changeset bigint, layer text, fid bigint, op text, old_version integer, new_version integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH seen AS MATERIALIZED (
+        SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
+    )
+    SELECT x.changeset, x.layer, x.fid,
+           CASE WHEN s.everyone OR x.op <> 'u' OR is_seen AND was_seen THEN x.op::text
+                WHEN is_seen THEN 'c' ELSE 'd' END,
+           x.old_version, x.new_version
+    FROM bandoso.change AS x JOIN seen AS s ON s.layer = x.layer, LATERAL (
+        SELECT x.owner = ANY (s.owners) AS is_seen,
+               coalesce(NOT s.everyone AND x.op = 'u'
+                        AND bandoso.owner_before(x.layer, x.fid, x.old_version) = ANY (s.owners), false) AS was_seen
+    ) AS o
+    WHERE x.changeset = ANY (changesets) AND (x.changeset, x.layer, x.fid) > (after_changeset, after_layer, after_fid)
+      AND (s.everyone OR is_seen OR was_seen)
+      AND (near IS NULL OR public.ST_Intersects(x.box::public.geometry, near))
+    ORDER BY x.changeset, x.layer, x.fid LIMIT most
+$$;
+
+-- Former versions of features of a layer: their attributes (confidential ones only of agencies that the caller sees
+-- them of) and GeoJSON geometry in a CRS.
+CREATE FUNCTION bandoso.feed_versions(
+    layer_id text, fids bigint[], versions integer[], srid integer, swap boolean, digits integer
+) RETURNS TABLE (fid bigint, version integer, owner text, at timestamptz, properties jsonb, geometry text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH open AS MATERIALIZED (
+        SELECT s.everyone, bandoso.owners_seen(layer_id) AS owners, (
+            SELECT coalesce(array_agg(a.attname::text), '{}') FROM pg_attribute AS a
+            WHERE a.attrelid = to_regclass(format('layer.%I', layer_id)) AND a.attnum > 0 AND NOT a.attisdropped
+              AND has_column_privilege('bandoso_reader', a.attrelid, a.attnum, 'SELECT')) AS columns
+        FROM bandoso.layers_seen(ARRAY[layer_id]) AS s
+    )
+    SELECT v.fid, v.version, v.owner, v.valid_from,
+           (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(v.properties) AS p
+            WHERE p.key = ANY (o.columns) OR v.owner = ANY (o.owners)),
+           public.ST_AsGeoJSON(CASE WHEN swap THEN public.ST_FlipCoordinates(g.geom) ELSE g.geom END, digits, 0)
+    FROM open AS o, unnest(fids, versions) AS u (fid, version)
+    JOIN bandoso.version AS v ON v.layer = layer_id AND v.fid = u.fid AND v.version = u.version, LATERAL (
+        SELECT CASE WHEN public.ST_SRID(v.geom) = srid THEN v.geom ELSE public.ST_Transform(v.geom, srid) END AS geom
+    ) AS g
+    WHERE o.everyone OR v.owner = ANY (o.owners)
+$$;
+
+-- For tiles and caches: where public layers changed, by changeset and layer: one box for each feature, or, where they
+-- are more than ``most``, one for each of 16 x 16 cells of all of them. Storage CRS.
+CREATE FUNCTION bandoso.changed_boxes(since bigint, upto bigint, most integer)
+RETURNS TABLE (changeset bigint, layer text, boxes jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.id, e.key, CASE
+        WHEN n.changed = 0 THEN jsonb_build_array(e.value -> 'box')
+        ELSE (
+            SELECT jsonb_agg(jsonb_build_array(b.x0, b.y0, b.x1, b.y1)) FROM (
+                SELECT min(public.ST_XMin(x.box)) AS x0, min(public.ST_YMin(x.box)) AS y0,
+                       max(public.ST_XMax(x.box)) AS x1, max(public.ST_YMax(x.box)) AS y1
+                FROM bandoso.change AS x, LATERAL (
+                    SELECT (public.ST_XMin(x.box) + public.ST_XMax(x.box)) / 2 AS mx,
+                           (public.ST_YMin(x.box) + public.ST_YMax(x.box)) / 2 AS my) AS m
+                WHERE x.changeset = c.id AND x.layer = e.key
+                GROUP BY CASE WHEN n.changed <= most THEN x.fid ELSE
+                    width_bucket(m.mx, (e.value -> 'box' ->> 0)::double precision,
+                                 (e.value -> 'box' ->> 2)::double precision + 1, 16) * 100
+                    + width_bucket(m.my, (e.value -> 'box' ->> 1)::double precision,
+                                   (e.value -> 'box' ->> 3)::double precision + 1, 16) END
+            ) AS b)
+        END
+    FROM bandoso.changeset AS c
+    CROSS JOIN LATERAL jsonb_each(c.summary) AS e
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS changed FROM (
+            SELECT FROM bandoso.change AS x WHERE x.changeset = c.id AND x.layer = e.key LIMIT most + 1) AS few) AS n
+    JOIN bandoso.layers_seen(ARRAY[e.key]) AS s ON s.everyone
+    WHERE c.id > since AND c.id <= upto AND jsonb_typeof(e.value -> 'box') = 'array'
+    ORDER BY c.id, e.key
+$$;

@@ -1,7 +1,7 @@
 """The access log: one JSON line a request, written by a thread so that a stuck reader stops nobody.
 
-Fields: time, level, id, method, route, path, query, status, bytes, ms, client, agent. Values of query
-parameters that may be credentials are masked. Other log messages are JSON lines too (``JsonFormatter``).
+Fields: time, level, id, method, route, path, query, status, bytes, ms, client, agent, and account (its name)
+for who has logged in. Values of query parameters that may be credentials are masked. Other log messages are JSON lines too (``JsonFormatter``).
 """
 
 from __future__ import annotations
@@ -150,6 +150,9 @@ class Observe:
             "client": scope["state"]["client"],
             "agent": agent[:120].decode("latin-1"),
         }
+        principal = scope["state"].get("principal")
+        if principal is not None:
+            record["account"] = principal.name
         try:
             return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
         except orjson.JSONEncodeError:  # a path with lone surrogates

@@ -73,7 +73,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         state, reloader = await _connected(settings, city, db)
-        pool = state.pool
+        pool = state.readers
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
         metrics.forget_killed()
@@ -144,7 +144,7 @@ async def _connected(settings: Settings, city: City, db: Database) -> tuple[Stat
 async def _observe(state: State) -> None:
     """Every process keeps its own gauges fresh, whichever of them is asked for the figures."""
     while True:
-        metrics.observe_state(state.pool, len(state.catalogue.public()))
+        metrics.observe_state(state.readers, len(state.catalogue.public()))
         await asyncio.sleep(OBSERVE_EVERY)
 
 

@@ -2,6 +2,9 @@
 
 Anyone's page may read the public data (``*``, so browsers send no credentials). The page itself may be
 framed only by pages of this server; a city that embeds it elsewhere does so at its proxy.
+
+What an address shows may differ by who asks, so answers vary by Authorization, and what somebody who logged
+in got is kept by nobody but him. Only files that are the same for all say otherwise (``max-age``).
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ ALLOWED = (
 )
 
 
+#: For answers to those who have logged in.
+PRIVATE = "private, no-cache"
+
+
 class StandardHeaders:
     """ASGI middleware; a route's own value of a header stays."""
 
@@ -45,11 +52,21 @@ class StandardHeaders:
                 headers.setdefault("Content-Security-Policy", STRICT_CSP)
                 headers.setdefault("Access-Control-Allow-Origin", "*")
                 headers.setdefault("Access-Control-Expose-Headers", EXPOSED)
+                _caching(scope, headers)
                 if scope["method"] == "OPTIONS":
                     _preflight(Headers(scope=scope), headers)
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+def _caching(scope: Scope, headers: MutableHeaders) -> None:
+    given = headers.get("cache-control", "")
+    if "max-age=" in given and "max-age=0" not in given:  # a file of ours
+        return
+    headers.add_vary_header("Authorization")
+    if "no-store" not in given and any(name == b"authorization" for name, _ in scope["headers"]):
+        headers["Cache-Control"] = PRIVATE
 
 
 def _preflight(request: Headers, response: MutableHeaders) -> None:

@@ -35,7 +35,7 @@ async def readyz(request: Request) -> Response:
     state = state_of(request)
     try:
         async with asyncio.timeout(READY_TIMEOUT):
-            applied = await applied_layers(state.pool)
+            applied = await applied_layers(state.readers)
     except Exception as error:
         LOG.warning("not ready: %s", type(error).__name__)
         return problem(503, "not-ready", "the database does not answer")

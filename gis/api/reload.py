@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from gis.api import metrics
+from gis.api.sight import public_part
 from gis.api.state import State
 from gis.city import City
 from gis.db.apply import fingerprint
@@ -66,16 +67,12 @@ def restricted(catalogue: Catalogue) -> frozenset[str]:
 
 
 async def applied_layers(pool: AsyncConnectionPool[AsyncConnection]) -> dict[str, str]:
-    """Layer id -> fingerprint of the definition its table was made from, for tables that may be read.
+    """Layer id -> fingerprint of the definition its table was made from; restricted layers too.
 
-    A layer that is gone from the files keeps its table, without grants: it is not among these.
+    A layer that is gone from the files keeps its table: it is not among these.
     """
     async with pool.connection(timeout=5) as connection:
-        cursor = await connection.execute(
-            "SELECT id, fingerprint FROM bandoso.layer"
-            " WHERE has_any_column_privilege(to_regclass(format('layer.%%I', id))::oid, 'SELECT')",
-            (),
-        )
+        cursor = await connection.execute("SELECT id, fingerprint FROM bandoso.applied_layers()")
         return {str(row[0]): str(row[1]) for row in await cursor.fetchall()}
 
 
@@ -91,9 +88,10 @@ class Reloader:
     async def start(self) -> None:
         """Read everything once, before the first request."""
         self._signature = await asyncio.to_thread(files_signature, self._state.settings, self._state.city)
-        self._applied = await applied_layers(self._state.pool)
+        self._applied = await applied_layers(self._state.readers)
         self._state.restricted = restricted(self._all)
-        self._state.catalogue = served(self._all, self._applied)
+        self._state.known = served(self._all, self._applied)
+        self._state.catalogue = public_part(self._state.known)
 
     async def run(self) -> None:
         """Look again and again, until cancelled. A failure is logged once and ends nothing."""
@@ -113,17 +111,17 @@ class Reloader:
         """Look once; True when the catalogue was swapped."""
         state = self._state
         signature = await asyncio.to_thread(files_signature, state.settings, state.city)
-        applied = await applied_layers(state.pool)
+        applied = await applied_layers(state.readers)
         if signature == self._signature and applied == self._applied:
             return False
         if signature != self._signature:
             self._all = await asyncio.to_thread(state.settings.load_catalogue, state.city)
             state.restricted = restricted(self._all)
         self._signature, self._applied = signature, applied
-        fresh = served(self._all, applied, state.catalogue)
-        if fresh.fingerprint == state.catalogue.fingerprint:
+        fresh = served(self._all, applied, state.known)
+        if fresh.fingerprint == state.known.fingerprint:
             return False
-        state.catalogue = fresh
+        state.known, state.catalogue = fresh, public_part(fresh)
         metrics.RELOADS.inc()
         LOG.info("the layer catalogue changed: %d layers", len(fresh.layers))
         return True

@@ -13,8 +13,9 @@ from gis.db.door import granted_columns
 from layers.registry import Layer
 
 #: Raised when tables are made differently from the same definition: all are looked at again.
-#: 2: asset_id is no part of the search index. 3: the door (policies, members' views) and history.
-FORMAT = 3
+#: 2: asset_id is no part of the search index. 3: the door (policies, members' views) and history. 4: rows of
+#: restricted layers are hidden from members by policies.
+FORMAT = 4
 
 
 def fingerprint(layer: Layer) -> str:

@@ -3,7 +3,9 @@
 - ``bandoso_reader`` (anyone): column grants on public layers, policy ``true``: index plans are as without.
 - ``bandoso_member`` (who has logged in) has the reader's rights, and reads what is hidden through the views
   of schema ``member``: rows of restricted layers, and values of confidential attributes, of the agencies that
-  the account was granted (bandoso.owners_seen). A layer that hides nothing has no view.
+  the account was granted (bandoso.owners_seen). A layer that hides nothing has no view. Rows are hidden by
+  policies, not by the view: behind a view with security_barrier a page in order of fid was sorted anew from
+  all rows, where the policy's condition is one more filter of an index scan.
 - ``bandoso_editor`` writes: row by row, as bandoso.may_write says (owner, layer, area, scope of the token).
 - ``bandoso_checker`` judges edits (gis.checks): it reads everything and writes findings.
 """
@@ -25,6 +27,11 @@ def granted_columns(layer: Layer) -> tuple[str, ...]:
     return (*(f.name for f in layer.public_fields), GEOMETRY) if layer.is_public else ()
 
 
+def _member_columns(layer: Layer) -> tuple[str, ...]:
+    """What members may see of the table itself: of a restricted layer all of the rows that they may see."""
+    return granted_columns(layer) or (*(f.name for f in layer.fields), GEOMETRY)
+
+
 def open_statements(layer: Layer, table: str | None = None) -> list[Composed]:
     """Grants, policies and (for the layer's own table) the members' view; after ``close_statements``."""
     name = table or layer.id
@@ -32,10 +39,10 @@ def open_statements(layer: Layer, table: str | None = None) -> list[Composed]:
     roles = SQL(", ").join(map(Identifier, (READER, MEMBER, EDITOR, CHECKER)))
     # Taking all rights on a table takes those on its columns too.
     statements: list[Composed] = [SQL("REVOKE ALL ON {} FROM {}").format(on, roles)]
-    granted = granted_columns(layer)
-    if granted:
-        reads = SQL("GRANT SELECT ({}) ON {} TO {}, {}")
-        statements.append(reads.format(columns(granted), on, Identifier(READER), Identifier(MEMBER)))
+    reads = SQL("GRANT SELECT ({}) ON {} TO {}")
+    for role, granted in ((READER, granted_columns(layer)), (MEMBER, _member_columns(layer))):
+        if granted:
+            statements.append(reads.format(columns(granted), on, Identifier(role)))
     statements.append(SQL("GRANT SELECT ON {} TO {}").format(on, Identifier(CHECKER)))
     if layer.definition.editable or layer.id in FINDINGS:
         role = EDITOR if layer.definition.editable else CHECKER
@@ -70,12 +77,13 @@ def hides(layer: Layer) -> bool:
 
 def _policies(layer: Layer, on: Identifier) -> list[Composed]:
     writes = SQL("bandoso.may_write({}, owner, geom)").format(Literal(layer.id))
-    seen: Composable = SQL("true") if layer.is_public else _SEEN.format(Literal(layer.id))
-    anyone = SQL(", ").join(map(Identifier, (READER, MEMBER, CHECKER)))
-    editor = Identifier(EDITOR)
-    checker = Identifier(CHECKER)
+    everyone: Composable = SQL("true")
+    seen = everyone if layer.is_public else _seen_rows(layer)
+    anyone = SQL(", ").join(map(Identifier, (READER, CHECKER)))
+    member, editor, checker = Identifier(MEMBER), Identifier(EDITOR), Identifier(CHECKER)
     wanted: dict[str, Composed] = {
         "door_read": SQL("FOR SELECT TO {} USING (true)").format(anyone),
+        "door_seen": SQL("FOR SELECT TO {} USING ({})").format(member, seen),
         "door_edited": SQL("FOR SELECT TO {} USING ({})").format(editor, seen),
         "door_insert": SQL("FOR INSERT TO {} WITH CHECK ({})").format(editor, writes),
         "door_update": SQL("FOR UPDATE TO {0} USING ({1}) WITH CHECK ({1})").format(editor, writes),
@@ -90,21 +98,35 @@ def _policies(layer: Layer, on: Identifier) -> list[Composed]:
     return statements
 
 
+def _seen_rows(layer: Layer) -> Composable:
+    """Rows of a restricted layer that somebody who has logged in may see."""
+    if layer.id in FINDINGS:
+        # Whose they are is for the features to say that they name: of several agencies, perhaps.
+        return SQL(
+            "bandoso.finding_is_seen(features, (SELECT bandoso.hiding_layers())::text[],"
+            " (SELECT bandoso.hidden_seen())::text[])"
+        )
+    return _SEEN.format(Literal(layer.id))
+
+
 def _view(layer: Layer) -> list[Composed]:
     """What members read in place of the table: its columns, hidden values of other agencies as null."""
-    seen = _SEEN.format(Literal(layer.id))
-    shown: list[Composable] = []
-    for f in layer.fields:
-        name = column(f.name)
-        if f.access == "public":
-            shown.append(name)
-        else:
-            shown.append(SQL("CASE WHEN {} THEN {} END AS {}").format(seen, name, name))
-    view = Identifier(MEMBERS, layer.id)
-    # Rows are hidden in the order of safety: no condition of a request sees a row before this one.
-    options = SQL("") if layer.is_public else SQL(" WITH (security_barrier)")
-    where = SQL("") if layer.is_public else SQL(" WHERE ") + seen
-    body = SQL("CREATE OR REPLACE VIEW {}{} AS SELECT {}, {} FROM {}{}").format(
-        view, options, SQL(", ").join(shown), column(GEOMETRY), Identifier(LAYERS, layer.id), where
+    view, on = Identifier(MEMBERS, layer.id), Identifier(LAYERS, layer.id)
+    shown: list[Composable] = [column(f.name) for f in layer.fields]
+    if layer.is_public:
+        # With its owner's rights: the table's hidden columns are granted to nobody.
+        options = SQL("")
+        seen = _SEEN.format(Literal(layer.id))
+        shown = [
+            column(f.name)
+            if f.access == "public"
+            else SQL("CASE WHEN {} THEN {} END AS {}").format(seen, column(f.name), column(f.name))
+            for f in layer.fields
+        ]
+    else:
+        # With the rights of who asks, so that the table's policies choose the rows.
+        options = SQL(" WITH (security_invoker)")
+    body = SQL("CREATE OR REPLACE VIEW {}{} AS SELECT {}, {} FROM {}").format(
+        view, options, SQL(", ").join(shown), column(GEOMETRY), on
     )
     return [body, SQL("GRANT SELECT ON {} TO {}").format(view, Identifier(MEMBER))]

@@ -57,6 +57,13 @@ class Principal:
         """Whether some of what the layer hides may be shown. ``sectors``: agency -> sectors of its work."""
         return self.allows("read", layer.id) and any(_covers(g, layer, sectors) for g in self.grants)
 
+    def owners_seen(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Agencies whose hidden features of the layer are shown, ``("*",)`` for all (bandoso.owners_seen)."""
+        grants = (
+            [g for g in self.grants if _covers(g, layer, sectors)] if self.allows("read", layer.id) else []
+        )
+        return ("*",) if any(g.for_all for g in grants) else tuple(sorted({g.agency for g in grants}))
+
     def may_edit(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether some features of the layer may be changed."""
         return (

@@ -96,7 +96,7 @@ async def _submit(
     """Queue the job: its id, and whether it is a new one. Raises Refusal when there is no place for it."""
     settings = state.settings
     outcome, job = await store.submit(
-        state.pool,
+        state.readers,
         store.Order(
             id=secrets.token_hex(16),
             process="check",
@@ -146,7 +146,7 @@ async def _synchronous(
     except asyncio.CancelledError:
         if mine:  # nobody waits for it any more
             with suppress(Exception):
-                await asyncio.shield(store.dismiss(state.pool, job))
+                await asyncio.shield(store.dismiss(state.readers, job))
         raise
     if found is None or not found.is_over:
         return await _accepted(request, state, job, language, preferred=False)
@@ -160,7 +160,7 @@ async def _wait(state: State, job: str, seconds: float) -> store.Job | None:
     end = time.monotonic() + seconds
     pause = LOOK
     while True:
-        found = await store.get(state.pool, job)
+        found = await store.get(state.readers, job)
         if found is None or found.is_over or time.monotonic() >= end:
             return found
         await asyncio.sleep(min(pause, max(0.0, end - time.monotonic())))
@@ -169,7 +169,7 @@ async def _wait(state: State, job: str, seconds: float) -> store.Job | None:
 
 async def _accepted(request: Request, state: State, job: str, language: str, *, preferred: bool) -> Response:
     """201: the job, and where it can be looked at."""
-    found = await store.get(state.pool, job)
+    found = await store.get(state.readers, job)
     if found is None:
         raise jobs.no_such_job()
     response = jobs.status_response(found, state.base_url(request), language, status=201)

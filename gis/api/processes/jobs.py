@@ -76,7 +76,7 @@ async def one(request: Request) -> Response:
 
 
 async def _dismiss(request: Request, state: State, job: Job, language: str) -> Response:
-    found = await store.dismiss(state.pool, job.id)
+    found = await store.dismiss(state.readers, job.id)
     if found is None:
         raise no_such_job()
     return status_response(found, state.base_url(request), language)
@@ -115,7 +115,7 @@ async def listed(request: Request) -> Response:
     found: list[Job] = []
     if steward:
         found = await store.find(
-            state.pool,
+            state.readers,
             processes=processes,
             statuses=statuses,
             made=made,
@@ -197,7 +197,7 @@ async def results_of(
     """
     if job.status == "failed" and job.failure is not None:
         if forget:
-            await store.forget(state.pool, job.id)
+            await store.forget(state.readers, job.id)
         return _failure(job.failure, language)
     if job.status == "dismissed":
         raise Refusal(
@@ -229,12 +229,12 @@ async def results_of(
 async def _packed(state: State, job: str, forget: bool) -> AsyncIterator[bytes]:
     number = 0
     try:
-        while (part := await store.part(state.pool, job, number)) is not None:
+        while (part := await store.part(state.readers, job, number)) is not None:
             yield part
             number += 1
     finally:
         if forget:
-            await asyncio.shield(store.forget(state.pool, job))
+            await asyncio.shield(store.forget(state.readers, job))
 
 
 async def _unpacked(state: State, job: str, forget: bool) -> AsyncIterator[bytes]:
@@ -273,7 +273,7 @@ async def _asked(request: Request) -> tuple[State, str, Job]:
     steward = is_steward(request, state.settings)
     job_id: str = request.path_params["job"]
     well_formed = len(job_id) == 32 and set(job_id) <= set("0123456789abcdef")
-    job = await store.get(state.pool, job_id) if well_formed else None
+    job = await store.get(state.readers, job_id) if well_formed else None
     if job is None or (job.steward and not steward):
         raise no_such_job()
     return state, language, job

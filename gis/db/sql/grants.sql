@@ -29,6 +29,12 @@ GRANT EXECUTE ON FUNCTION
     bandoso.feed_versions(text, bigint[], integer[], integer, boolean, integer),
     bandoso.changed_boxes(bigint, bigint, integer)
     TO bandoso_reader, bandoso_member;
+GRANT EXECUTE ON FUNCTION bandoso.applied_layers() TO bandoso_reader, bandoso_member;
+-- What of restricted layers and of findings about them is shown to whom (0011).
+GRANT EXECUTE ON FUNCTION
+    bandoso.hiding_layers(), bandoso.hidden_seen(), bandoso.seen_mark(text), bandoso.hidden_finding_mends(text),
+    bandoso.finding_is_seen(text, text[], text[])
+    TO bandoso_member;
 -- Editors open changesets; what they write is kept by triggers, which have the owner's rights.
 GRANT EXECUTE ON FUNCTION
     bandoso.may_write(text, text, public.geometry), bandoso.is_steward(text, text),

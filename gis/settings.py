@@ -29,16 +29,20 @@ DESCRIPTIONS: dict[str, str] = {
         "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between."
     ),
     "pool_size": "Database connections of each server process.",
+    "edit_pool_size": "Database connections of each server process for edits.",
     "statement_timeout_ms": "Longest time of one query of a request.",
     "request_timeout_s": "Longest time to receive a request.",
     "max_body_bytes": "Largest request body.",
     "job_slots": "Jobs (checks over HTTP) that run at a time beside this server; 0 runs none here.",
     "job_queue": "Jobs that may wait; a further one is answered 503.",
-    "job_client": "Unfinished jobs that one address may have without the steward's secret.",
+    "job_client": "Unfinished jobs that one address may have without a steward's login.",
     "job_wait_s": "Longest time that a request waits for its job before it is told where to look.",
-    "job_public_s": "Longest run of a job that was asked for without the steward's secret.",
+    "job_public_s": "Longest run of a job that was asked for without a steward's login.",
     "job_public_km2": "Largest area (km²) that anyone may check, and that is checked while one waits.",
     "job_keep_h": "Hours that finished jobs of stewards are kept; those of anyone are kept for one hour.",
+    "oidc_issuer": "Issuer (iss) of the OIDC provider whose JWTs are taken; empty: none.",
+    "oidc_audience": "The aud that such a token must have.",
+    "oidc_jwks": "Where the provider's keys are: its JWKS address (https), or a file.",
     "log_level": "debug, info, warning or error.",
 }
 
@@ -65,6 +69,7 @@ class Settings:
     public_url: str = ""
     trusted_proxies: str = ""
     pool_size: int = 8
+    edit_pool_size: int = 4
     statement_timeout_ms: int = 15_000
     request_timeout_s: int = 30
     max_body_bytes: int = 10_000_000
@@ -75,6 +80,9 @@ class Settings:
     job_public_s: int = 60
     job_public_km2: int = 4
     job_keep_h: int = 24
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_jwks: str = ""
     log_level: str = "info"
 
     @classmethod

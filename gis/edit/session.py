@@ -1,0 +1,163 @@
+"""Connections that write: in the caller's role, inside one transaction, with every wait bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg_pool import ConnectionPool, TooManyRequests
+
+from gis.db.connect import conninfo
+from gis.db.server import Database
+from gis.db.sql import CHECKER, EDITOR, MEMBER
+from gis.identity.principal import Principal
+from gis.settings import Settings
+
+Connection = psycopg.Connection[Any]
+
+#: Longest wait for a row or for ground that another edit holds; then the client is told to come again.
+LOCK_MS = 4_000
+#: Longest time in which the server process may leave a transaction without a word (it was stopped).
+IDLE_MS = 30_000
+WAIT_SECONDS = 5.0
+#: Edits that may wait for a thread, for each connection; a further one is answered 503 at once.
+WAITING_PER_CONNECTION = 16
+
+_SESSION = {
+    "lock_timeout": str(LOCK_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_MS),
+    "client_connection_check_interval": "1000",
+    "default_transaction_isolation": "read committed",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "extra_float_digits": "1",
+    "search_path": "public, pg_temp",
+}
+_SETUP = sql.SQL("; ").join(
+    sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+    for name, value in _SESSION.items()
+)
+
+_BEGIN = (
+    "SELECT set_config('bandoso.account', %s, true), set_config('bandoso.token', %s, true),"
+    " set_config('role', %s, true)"
+)
+
+
+class EditorPool(ConnectionPool[Connection]):
+    """Connections for writing, and as many threads: the server's loop never waits for a row."""
+
+    def __init__(self, dsn: str, size: int, **options: Any) -> None:
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="edit")
+        self._most, self._under_way = size * WAITING_PER_CONNECTION, 0
+        super().__init__(dsn, min_size=1, max_size=size, open=False, **options)
+
+    async def work[T](self, task: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Run ``task(...)`` in one of the threads. Raises TooManyRequests (503) when too many wait.
+
+        When the client leaves, what has begun goes on to its end.
+        """
+        if self._under_way >= self._most:
+            raise TooManyRequests("too many edits are waiting")
+        self._under_way += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, partial(task, *arguments, **named))
+        finally:
+            self._under_way -= 1
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close the connections; threads end with the edits that they make."""
+        super().close(timeout)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def open_editor_pool(settings: Settings, db: Database) -> EditorPool:
+    """A pool of up to ``settings.edit_pool_size`` connections of the login role, which has no rights until
+    ``editing`` gives it a role. The first is made in the background; nothing waits for it here.
+
+    ``connection()`` raises TooManyRequests or PoolTimeout (503). Close it at the end.
+    """
+    timeout = str(settings.statement_timeout_ms)
+
+    def configure(connection: Connection) -> None:
+        connection.prepare_threshold = 2
+        connection.execute(_SETUP)
+        connection.execute("SELECT set_config('statement_timeout', %s, false)", [timeout])
+
+    pool = EditorPool(
+        conninfo(db.app_dsn, "bandoso edit"),
+        settings.edit_pool_size,
+        kwargs={"autocommit": True},
+        max_waiting=settings.edit_pool_size * WAITING_PER_CONNECTION,
+        timeout=WAIT_SECONDS,
+        reconnect_timeout=300.0,
+        max_lifetime=3600.0,
+        configure=configure,
+        check=ConnectionPool.check_connection,
+        name="editors",
+    )
+    pool.open()
+    return pool
+
+
+@contextlib.contextmanager
+def editing(
+    on: EditorPool | ConnectionPool[Connection] | Connection, principal: Principal
+) -> Iterator[Connection]:
+    """A transaction (READ COMMITTED) in role bandoso_editor for this account; committed at the end.
+
+    ``on``: a pool, or a connection that may take the roles (a test's, or a command's of the owner).
+    """
+    if isinstance(on, psycopg.Connection):
+        with _transaction(on, principal):
+            yield on
+        return
+    with on.connection() as connection:
+        try:
+            with _transaction(connection, principal):
+                yield connection
+        except BaseException:
+            # A lock of the session survives a rollback, should a statement have been cancelled holding one.
+            if not connection.broken:
+                with contextlib.suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock_all()")
+            raise
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection, principal: Principal) -> Iterator[None]:
+    token = "" if principal.token is None else str(principal.token)
+    with connection.transaction():
+        connection.execute(_BEGIN, [str(principal.account), token, EDITOR])
+        yield
+
+
+@contextlib.contextmanager
+def as_checker(connection: Connection) -> Iterator[None]:
+    """Inside ``editing``: what is in the block runs in role bandoso_checker."""
+    with _as_role(connection, CHECKER):
+        yield
+
+
+@contextlib.contextmanager
+def as_member(connection: Connection) -> Iterator[None]:
+    """Inside ``editing``: what is in the block sees what the caller sees when reading."""
+    with _as_role(connection, MEMBER):
+        yield
+
+
+@contextlib.contextmanager
+def _as_role(connection: Connection, role: str) -> Iterator[None]:
+    # No finally: after an error the transaction ends, and the role with it.
+    connection.execute("SELECT set_config('role', %s, true)", [role])
+    yield
+    connection.execute("SELECT set_config('role', %s, true)", [EDITOR])

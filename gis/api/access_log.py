@@ -1,7 +1,8 @@
 """The access log: one JSON line a request, written by a thread so that a stuck reader stops nobody.
 
 Fields: time, level, id, method, route, path, query, status, bytes, ms, client, agent, and account (its name)
-for who has logged in. Values of query parameters that may be credentials are masked. Other log messages are JSON lines too (``JsonFormatter``).
+for who has logged in. Values of query parameters that may be credentials are masked. Other log messages are
+JSON lines too (``JsonFormatter``).
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ _WEB_MERCATOR = (
 
 
 async def get_catalogue(request: Request) -> Response:
-    """The catalogue of public layers; it holds both languages."""
+    """The catalogue of the layers that the caller may see; it holds both languages."""
     known_parameters(request, ())
     state = state_of(request)
     ogc: Ogc = request.app.state.ogc
-    stats = await ogc.statistics.get()
+    stats = await ogc.statistics.get(state)
     key = ("catalogue", state.catalogue.fingerprint, stats.version)
     document = await ogc.documents.get(key, partial(_make, state, state.catalogue, stats))
     return document.respond(request)
@@ -45,7 +45,7 @@ def _make(state: State, catalogue: Catalogue, stats: Stats) -> Document:
 
 
 def describe(state: State, catalogue: Catalogue, stats: Stats) -> dict[str, Any]:
-    """The document: see docs/ for its shape. Only public layers and public fields."""
+    """The document: see docs/ for its shape. Only what the caller may see."""
     city = state.city
     public = catalogue.public()
     codes = dict.fromkeys((4326, 3857, city.crs.storage, *city.crs.offered))

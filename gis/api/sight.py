@@ -1,4 +1,4 @@
-"""The catalogue as somebody who has logged in sees it: with what is hidden from others, as far as he may see it.
+"""The catalogue as somebody who has logged in sees it: with what is hidden, as far as it is shown to him.
 
 What his rows are is for the database to say (gis.db.door); here is which collections and attributes there are
 for him. Kept by what is seen, not by who sees it: a city has many people and few kinds of grants.

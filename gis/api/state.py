@@ -1,4 +1,4 @@
-"""What every route needs: settings, city, the live catalogue and the database pool, as the caller sees them."""
+"""What every route needs, as the caller sees it: settings, city, the live catalogue, the database pool."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class State:
 
     @property
     def viewer(self) -> tuple[int, int | None] | None:
-        """Who reads through ``pool``: what a cache of things read there has to keep apart; None for anyone."""
+        """Who reads through ``pool``: caches of what was read there keep it apart. None for anyone."""
         return None if self.principal is None else (self.principal.account, self.principal.token)
 
     @cached_property

@@ -54,7 +54,7 @@ async def get_style(request: Request) -> Response:
     """GET /styles/{id}: a MapLibre style. ``f=json`` and ``f=mapbox`` are the same."""
     style_id, layers = _chosen(request)
     choose_format(request, {"mapbox": (MEDIA_TYPE,), "json": (_JSON,)})
-    stats = await statistics_of(request).get()
+    stats = await statistics_of(request).get(state_of(request))
 
     def make(state: State, base: str, language: str) -> dict[str, Any]:
         boxes = [found for layer in layers if (found := stats.of(layer.id).extent)]

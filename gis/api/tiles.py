@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -30,7 +31,7 @@ from layers.registry import Layer
 from tiles import grid, tilejson
 from tiles.flight import Flights
 from tiles.grid import Tile
-from tiles.query import Plan, Plans
+from tiles.query import Plan, Plans, shows
 from tiles.render import Rendered, render
 
 _TILES = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf"
@@ -78,28 +79,69 @@ class Packed:
     truncated: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A tile as somebody may see it. ``state`` is anyone's where nothing in it is hidden from anyone."""
+
+    state: State
+    plan: Plan
+    tile: Tile
+
+    @property
+    def key(self) -> Hashable:
+        """What its bytes depend on beside the data: of what is hidden, nobody shares another one's."""
+        return (self.state.viewer, self.state.catalogue.fingerprint, self.plan.layers, self.tile)
+
+
+#: Catalogues of members whose plans are kept by one process.
+MOST_CATALOGUES = 16
+
+
 class Tiles:
     """What the tile routes of one process keep: plans and work in progress."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self._public = state
         self._plans = Plans(state.catalogue, state.city.crs.storage)
+        self._members: OrderedDict[str, Plans] = OrderedDict()
         self._flights: Flights[Packed | None] = Flights()
 
-    def plan(self, layers: Sequence[Layer], z: int) -> Plan | None:
-        """The plan of layers of the present catalogue."""
-        if self._plans.catalogue is not self._state.catalogue:
-            self._plans = Plans(self._state.catalogue, self._state.city.crs.storage)
-        return self._plans.get(layers, z)
+    def wanted(self, state: State, layers: Sequence[Layer], tile: Tile) -> Wanted | None:
+        """A tile of layers of the state's catalogue; None when no layer is in tiles of this level.
 
-    async def get(self, plan: Plan, tile: Tile) -> Packed | None:
+        Attributes that are hidden are in nobody's tiles (layers.validate), so only restricted layers differ.
+        """
+        shown = [
+            state.known.layers[layer.id] if layer.access == "public" else layer
+            for layer in layers
+            if shows(layer, tile.z)
+        ]
+        if not any(layer.revealed for layer in shown):
+            state = self._public
+        plan = self._plans_of(state).get(shown, tile.z)
+        return None if plan is None else Wanted(state, plan, tile)
+
+    def _plans_of(self, state: State) -> Plans:
+        storage = state.city.crs.storage
+        if state.principal is None:
+            if self._plans.catalogue is not state.catalogue:
+                self._plans = Plans(state.catalogue, storage)
+            return self._plans
+        mark = state.catalogue.fingerprint
+        kept = self._members.setdefault(mark, Plans(state.catalogue, storage))
+        self._members.move_to_end(mark)
+        if len(self._members) > MOST_CATALOGUES:
+            self._members.popitem(last=False)
+        return kept
+
+    async def get(self, wanted: Wanted) -> Packed | None:
         """The tile; None when it is empty. Requests of the same tile that meet share one query."""
-        key = (self._state.catalogue.fingerprint, plan.layers, tile)
-        return await self._flights.get(key, partial(self._make, plan, tile))
+        return await self._flights.get(wanted.key, partial(self._make, wanted))
 
-    async def _make(self, plan: Plan, tile: Tile) -> Packed | None:
-        async with self._state.pool.connection() as connection:
-            rendered = await render(connection, plan, tile, self._state.city.crs.storage)
+    async def _make(self, wanted: Wanted) -> Packed | None:
+        state = wanted.state
+        async with state.pool.connection() as connection:
+            rendered = await render(connection, wanted.plan, wanted.tile, state.city.crs.storage)
         RENDERED.inc()
         if not rendered.layers:
             return None
@@ -121,7 +163,7 @@ def tiles_of(request: Request) -> Tiles:
     """The tile routes' own state; made at the first request of the application."""
     kept = getattr(request.app.state, "tiles", None)
     if kept is None:
-        kept = request.app.state.tiles = Tiles(state_of(request))
+        kept = request.app.state.tiles = Tiles(request.app.state.bandoso)
     return cast(Tiles, kept)
 
 
@@ -153,15 +195,15 @@ async def _tile(request: Request, layers: Sequence[Layer]) -> Response:
     path = request.path_params
     check_grid(path["grid"])
     tile = grid.parse_tile(path["z"], path["y"], path["x"])
-    plan = tiles_of(request).plan(layers, tile.z)
+    wanted = tiles_of(request).wanted(state_of(request), layers, tile)
     headers = {"Cache-Control": CACHE_CONTROL, "Vary": "Accept-Encoding"}
-    if plan is None:
+    if wanted is None:
         return Response(status_code=NO_CONTENT, headers=headers)
-    return await while_connected(request, _answer(request, plan, tile, headers))
+    return await while_connected(request, _answer(request, wanted, headers))
 
 
-async def _answer(request: Request, plan: Plan, tile: Tile, headers: dict[str, str]) -> Response:
-    packed = await tiles_of(request).get(plan, tile)
+async def _answer(request: Request, wanted: Wanted, headers: dict[str, str]) -> Response:
+    packed = await tiles_of(request).get(wanted)
     if packed is None:
         return Response(status_code=NO_CONTENT, headers=headers)
     headers["ETag"] = packed.etag

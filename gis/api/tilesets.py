@@ -108,7 +108,7 @@ async def _describe(
     language = choose_language(request, state.city.languages)
     ids = tuple(layer.id for layer in layers) if "collections" in given else None
     subject = _Subject(state.base_url(request), state.city, layers, collection, ids, language)
-    stats = await statistics_of(request).get()
+    stats = await statistics_of(request).get(state)
     key = (kind, state.catalogue.fingerprint, stats.version, collection, ids, subject.base, language)
     document = await documents_of(request).get(
         key, lambda: Document.of(orjson.dumps(make(subject, stats)), media_type, language)

@@ -34,7 +34,8 @@ class MemberConnections:
         self._readers = readers
         self._begin = (
             sql.SQL(
-                "BEGIN READ ONLY; SET LOCAL ROLE {}; SET LOCAL bandoso.account = {}; SET LOCAL bandoso.token = {}"
+                "BEGIN READ ONLY; SET LOCAL ROLE {};"
+                " SET LOCAL bandoso.account = {}; SET LOCAL bandoso.token = {}"
             )
             .format(
                 sql.Identifier(MEMBER),

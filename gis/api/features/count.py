@@ -1,12 +1,17 @@
-"""numberMatched at a bounded price: exact where it is cheap, the planner's estimate where it is not."""
+"""numberMatched at a bounded price: exact where it is cheap, the planner's estimate where it is not.
+
+Of a restricted layer nothing is estimated: the planner knows all of its rows, the caller may see some.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
+from psycopg.pq import TransactionStatus
 
 from gis.api.features.paging import Count
 from gis.api.features.params import ItemsQuery
@@ -17,8 +22,9 @@ from layers.registry import Layer
 
 #: Exact up to here ...
 EXACT_ROWS: Final = 100_000
-#: ... and as far as counting takes no longer than this (seconds).
+#: ... and as far as counting takes no longer than this (seconds); of a restricted layer, however many.
 EXACT_SECONDS: Final = 0.1
+RESTRICTED_SECONDS: Final = 1.0
 
 
 def known_count(query: ItemsQuery, read: int, total: int | None) -> Count | None:
@@ -33,22 +39,36 @@ def known_count(query: ItemsQuery, read: int, total: int | None) -> Count | None
     return None
 
 
-async def count(connection: AsyncConnection[Any], layer: Layer, selection: Selection, at_least: int) -> Count:
-    """Rows of the selection, counted up to EXACT_ROWS and EXACT_SECONDS, else estimated."""
+async def count(
+    connection: AsyncConnection[Any], layer: Layer, selection: Selection, at_least: int
+) -> Count | None:
+    """Rows of the selection, counted up to EXACT_ROWS and EXACT_SECONDS, else estimated.
+
+    None for a restricted layer that takes longer than RESTRICTED_SECONDS.
+    """
+    hidden = layer.access != "public"
+    most = "" if hidden else f"LIMIT {EXACT_ROWS + 1}"
     selected = f"FROM {table(layer).as_string(None)} {selection.where()}"
-    counting = f"SELECT count(*) FROM (SELECT 1 {selected} LIMIT {EXACT_ROWS + 1}) AS counted"  # noqa: S608
+    counting = f"SELECT count(*) FROM (SELECT 1 {selected} {most}) AS counted"  # noqa: S608
     try:
         # Leaving the block cancels the query in the database; the connection stays good.
-        async with asyncio.timeout(EXACT_SECONDS):
+        async with _savepoint(connection), asyncio.timeout(RESTRICTED_SECONDS if hidden else EXACT_SECONDS):
             cursor = await connection.execute(counting.encode(), selection.values, prepare=False)
             row = await cursor.fetchone()
-        if row is not None and row[0] <= EXACT_ROWS:
+        if row is not None and (hidden or row[0] <= EXACT_ROWS):
             return Count(int(row[0]))
         at_least = max(at_least, EXACT_ROWS + 1)
     except (TimeoutError, QueryCanceled):
-        pass
+        if hidden:
+            return None
     explain = f"EXPLAIN (FORMAT JSON) SELECT 1 {selected}"
     cursor = await connection.execute(explain.encode(), selection.values, prepare=False)
     row = await cursor.fetchone()
     assert row is not None
     return Count(max(int(row[0][0]["Plan"]["Plan Rows"]), at_least), estimated=True)
+
+
+def _savepoint(connection: AsyncConnection[Any]) -> AbstractAsyncContextManager[Any]:
+    """What a cancelled query leaves behind of a member's transaction; a reader has none."""
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    return nullcontext() if idle else connection.transaction()

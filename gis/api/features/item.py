@@ -33,7 +33,7 @@ async def respond(asked: Asked, view: View, fid: int) -> Response:
     }
     if asked.output == "html":
         headers["Content-Security-Policy"] = DOCUMENT_CSP
-    async with asked.state.pool.connection() as connection:
+    async with asked.state.reading(asked.layer).connection() as connection:
         if "if-none-match" in asked.request.headers:
             version = await _version(connection, asked, fid)
             etag = entity_tag(asked, view, fid, version)
@@ -43,7 +43,7 @@ async def respond(asked: Asked, view: View, fid: int) -> Response:
         if row is None:
             raise NotFoundError("there is no such feature")
         # Its version changes with its mend (gis.checks.encode), so the ETag stays true.
-        has_mend = asked.layer.id == mend.FINDING and await mend.suggested(
+        has_mend = asked.layer.id in mend.FINDINGS and await mend.suggested(
             connection, asked.state, asked.layer, fid
         )
     headers["ETag"] = entity_tag(asked, view, fid, row[-1])

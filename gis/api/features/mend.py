@@ -1,8 +1,9 @@
 """The change that is suggested for a finding: ``/collections/finding/items/{fid}/mend``.
 
-Only for findings that the public sees and that stand, and only for features of public layers; anything else
-is absent alike. The database holds to that, too: the reading role has the mends of public findings by
-bandoso.finding_mends (gis/db/sql/0008_finding_mends.sql), and not the table.
+Only for findings that the caller sees and that stand, and only for features of layers that he sees; anything
+else is absent alike. The database holds to that, too: the reading role has the mends of public findings by
+bandoso.finding_mends (gis/db/sql/0008_finding_mends.sql), members those of others that they see by
+bandoso.hidden_finding_mends (0011_reading.sql), and nobody the table.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from starlette.responses import Response
 from gis.api.features.links import Link
 from gis.api.negotiate import choose_format, choose_language, etag_of, has_current, known_parameters
 from gis.api.state import State
-from gis.db.sql import table
+from gis.db.sql import column, function, table
 from gis.errors import NotFoundError
 from layers.registry import Layer
 
-#: The collection whose items have mends.
+#: The collections whose items have mends: that of anyone, and that of findings about what is hidden.
 FINDING: Final = "finding"
+FINDINGS: Final = {FINDING: "finding_mends", "finding_restricted": "hidden_finding_mends"}
 GEOJSON: Final = "application/geo+json"
 _FORMATS: Final = {"json": (GEOJSON, "application/json")}
 _TITLES: Final = {
@@ -45,10 +47,11 @@ class Suggested:
 async def suggested(
     connection: AsyncConnection[Any], state: State, layer: Layer, fid: int
 ) -> Suggested | None:
-    """The mends of a finding that stands; None where none is suggested, or not for everyone."""
-    query = sql.SQL(
-        "SELECT asset_id, rule, bandoso.finding_mends(asset_id) FROM {} WHERE fid = %s AND state <> 'mended'"
-    ).format(table(layer))
+    """The mends of a finding that stands; None where none is suggested, or not for the caller."""
+    mends = function(FINDINGS[layer.id], column("asset_id"))
+    query = sql.SQL("SELECT asset_id, rule, {} FROM {} WHERE fid = %s AND state <> 'mended'").format(
+        mends, table(layer)
+    )
     row = await (await connection.execute(query, (fid,))).fetchone()
     if row is None or not row[2]:
         return None
@@ -73,7 +76,7 @@ async def respond(request: Request, state: State, layer: Layer, fid: int) -> Res
     known_parameters(request, ("f", "lang"))
     choose_format(request, _FORMATS)
     language = choose_language(request, state.city.languages)
-    async with state.pool.connection() as connection:
+    async with state.reading(layer).connection() as connection:
         found = await suggested(connection, state, layer, fid)
     if found is None:
         raise NotFoundError(

@@ -75,7 +75,7 @@ class Rows:
 async def respond(asked: Asked, query: ItemsQuery) -> Response:
     """The page in the format asked for."""
     selection = select(asked.layer, query, asked.storage)
-    async with asked.state.pool.connection() as connection:
+    async with asked.state.reading(asked.layer).connection() as connection:
         try:
             rows = await _read(connection, asked, query, selection)
             matched = known_count(query, rows.read, rows.total)

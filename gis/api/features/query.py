@@ -190,8 +190,9 @@ def _rows(form: PageForm) -> sql.Composed:
 
 
 def _total(form: PageForm) -> sql.Composable:
-    """Rows of the whole layer, kept by triggers; null where the request selects some of them."""
-    if form.query.selects:
+    """Rows of the whole layer, kept by triggers; null where the request selects some of them, or the caller
+    may see only some."""
+    if form.query.selects or form.layer.access != "public":
         return sql.SQL("NULL::bigint")
     return sql.SQL("(SELECT bandoso.row_count({}))").format(sql.Literal(form.layer.id))
 

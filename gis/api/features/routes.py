@@ -53,7 +53,7 @@ async def mend_of(request: Request) -> Response:
     """The change that is suggested for a finding."""
     state = state_of(request)
     layer = state.layer(request.path_params["collection"])
-    if layer.id != mend.FINDING:
+    if layer.id not in mend.FINDINGS:
         raise NotFoundError(
             "there is nothing at this address", hint=f"the collection {mend.FINDING} has mends"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from gis.api.features import describe
-from gis.api.features.mend import FINDING
+from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
 from gis.api.ogc import openapi_processes
 from gis.api.ogc.config import service_description, service_title
@@ -62,7 +62,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 f"/collections/{layer.id}/items": _items(layer, parameters[layer.id], shared, language)
                 for layer in public
             },
-            **(_mend() if any(layer.id == FINDING for layer in public) else {}),
+            **{path: item for one in public if one.id in FINDINGS for path, item in _mend(one.id).items()},
             **_tiles(),
             **_styles(),
             **openapi_processes.paths(),
@@ -190,13 +190,13 @@ def _items(
     return _get(f"{layer.id}.items", title, "features", given, content, "400", "503")
 
 
-def _mend() -> dict[str, Any]:
+def _mend(collection: str) -> dict[str, Any]:
     parameters = [ref("parameters", name) for name in ("featureId", "jsonFormat", "language")]
     content = {"application/geo+json": {"schema": schema_ref("featureCollection")}}
     one = _get(
-        "finding.mend", "The suggested mend of a finding", "features", parameters, content, "400", "404"
+        f"{collection}.mend", "The suggested mend of a finding", "features", parameters, content, "400", "404"
     )
-    return {f"/collections/{FINDING}/items/{{featureId}}/mend": one}
+    return {f"/collections/{collection}/items/{{featureId}}/mend": one}
 
 
 def _path_parameters(catalogue: Catalogue, public: tuple[Layer, ...]) -> dict[str, Any]:

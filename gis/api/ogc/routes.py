@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -117,17 +118,28 @@ KINDS: dict[str, Kind] = {
 
 
 class Faces:
-    """The Face of the catalogue in use; made anew, in the thread that asks, when the catalogue changes."""
+    """The Faces of the catalogues in use: anyone's, and a few members'; made in the thread that asks."""
+
+    MOST = 8
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._face: tuple[str, Face] | None = None
+        self._public: tuple[str, Face] | None = None
+        self._members: OrderedDict[str, Face] = OrderedDict()
 
     def of(self, wanted: Wanted) -> Face:
+        mark, city = wanted.catalogue.fingerprint, wanted.state.city
         with self._lock:
-            if self._face is None or self._face[0] != wanted.catalogue.fingerprint:
-                self._face = (wanted.catalogue.fingerprint, Face(wanted.state.city, wanted.catalogue))
-            return self._face[1]
+            if wanted.state.principal is None:
+                if self._public is None or self._public[0] != mark:
+                    self._public = (mark, Face(city, wanted.catalogue))
+                return self._public[1]
+            if mark not in self._members:
+                self._members[mark] = Face(city, wanted.catalogue)
+                if len(self._members) > self.MOST:
+                    self._members.popitem(last=False)
+            self._members.move_to_end(mark)
+            return self._members[mark]
 
 
 class Ogc:
@@ -139,11 +151,13 @@ class Ogc:
         self.documents = Documents()
         self.faces = Faces()
 
-    async def document(self, name: str, base: str, language: str, output: str, layer: str = "") -> Document:
-        """A document from the cache, or made now."""
+    async def document(
+        self, name: str, state: State, base: str, language: str, output: str, layer: str = ""
+    ) -> Document:
+        """A document as ``state`` shows it, from the cache, or made now."""
         kind = KINDS[name]
-        stats = await self.statistics.get() if kind.counts else Stats()
-        wanted = Wanted(self.state, self.state.catalogue, stats, base, language, layer)
+        stats = await self.statistics.get(state) if kind.counts else Stats()
+        wanted = Wanted(state, state.catalogue, stats, base, language, layer)
         key = (name, layer, output, language, base, wanted.catalogue.fingerprint, stats.version)
         return await self.documents.get(key, partial(self._make, kind, wanted, output))
 
@@ -169,7 +183,7 @@ class Ogc:
         state = self.state
         base = state.settings.public_url.rstrip("/") or f"http://{state.settings.host}:{state.settings.port}"
         for name in ("landing", "api", "collections"):
-            await self.document(name, base, state.city.languages[0], "json")
+            await self.document(name, state, base, state.city.languages[0], "json")
 
 
 def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -185,7 +199,7 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
         output = choose_format(request, formats)
         language = choose_language(request, state.city.languages)
         ogc: Ogc = request.app.state.ogc
-        document = await ogc.document(name, state.base_url(request), language, output, layer)
+        document = await ogc.document(name, state, state.base_url(request), language, output, layer)
         return document.respond(request)
 
     endpoint.__name__ = name

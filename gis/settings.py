@@ -43,6 +43,8 @@ DESCRIPTIONS: dict[str, str] = {
     "oidc_issuer": "Issuer (iss) of the OIDC provider whose JWTs are taken; empty: none.",
     "oidc_audience": "The aud that such a token must have.",
     "oidc_jwks": "Where the provider's keys are: its JWKS address (https), or a file.",
+    "feed_listeners": "Clients that may listen to the change feed of each server process; 0 lets nobody.",
+    "feed_client": "Streams of the change feed that one address may hold of each server process.",
     "log_level": "debug, info, warning or error.",
 }
 
@@ -83,6 +85,8 @@ class Settings:
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_jwks: str = ""
+    feed_listeners: int = 200
+    feed_client: int = 10
     log_level: str = "info"
 
     @classmethod

@@ -26,6 +26,8 @@ _SUFFIX = '-gzip"'
 
 def _compressible(media_type: str) -> bool:
     kind = media_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":  # a packer would hold events back
+        return False
     return (
         kind.startswith("text/")
         or kind.endswith(("json", "+xml", "/xml", "javascript"))

@@ -43,6 +43,9 @@ POOL_REFUSED = Gauge(
     "bandoso_pool_refused", "Requests refused because the pool was full.", multiprocess_mode="livesum"
 )
 LAYERS = Gauge("bandoso_layers", "Layers served to the public.", multiprocess_mode="livemax")
+LISTENERS = Gauge(
+    "bandoso_feed_listeners", "Clients that listen to the change feed.", multiprocess_mode="livesum"
+)
 RELOADS = Counter("bandoso_catalogue_reloads", "Times the layer catalogue changed while serving.")
 
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})

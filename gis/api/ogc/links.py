@@ -32,6 +32,9 @@ TITLES: dict[str, tuple[str, str]] = {
     "results": ("Kết quả", "Results"),
     "prev": ("Trang trước", "Previous page"),
     "next": ("Trang sau", "Next page"),
+    "changes": ("Thay đổi", "Changes"),
+    "changes-stream": ("Thay đổi, khi vừa xảy ra", "Changes as they happen"),
+    "qgis": ("Dự án QGIS", "QGIS project"),
     "items-html": ("Đối tượng (HTML)", "Items as HTML"),
 }
 

@@ -96,7 +96,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Former versions of features of a layer: their attributes (confidential ones only of agencies that the caller sees
--- them of) and GeoJSON geometry in a CRS.
+-- them of) and GeoJSON geometry in a CRS (null with srid 0).
 CREATE FUNCTION bandoso.feed_versions(
     layer_id text, fids bigint[], versions integer[], srid integer, swap boolean, digits integer
 ) RETURNS TABLE (fid bigint, version integer, owner text, at timestamptz, properties jsonb, geometry text)
@@ -114,7 +114,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
            public.ST_AsGeoJSON(CASE WHEN swap THEN public.ST_FlipCoordinates(g.geom) ELSE g.geom END, digits, 0)
     FROM open AS o, unnest(fids, versions) AS u (fid, version)
     JOIN bandoso.version AS v ON v.layer = layer_id AND v.fid = u.fid AND v.version = u.version, LATERAL (
-        SELECT CASE WHEN public.ST_SRID(v.geom) = srid THEN v.geom ELSE public.ST_Transform(v.geom, srid) END AS geom
+        SELECT CASE WHEN srid = 0 THEN NULL WHEN public.ST_SRID(v.geom) = srid THEN v.geom
+                    ELSE public.ST_Transform(v.geom, srid) END AS geom
     ) AS g
     WHERE o.everyone OR v.owner = ANY (o.owners)
 $$;

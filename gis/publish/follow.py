@@ -1,0 +1,130 @@
+"""Waits for changesets: one connection of a process that listens, for all in the process who want to know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import orjson
+import psycopg
+from psycopg import AsyncConnection, Notify
+
+from gis.db.connect import conninfo
+from gis.db.sql import READER
+from gis.publish.feed import horizon
+
+LOG = logging.getLogger("bandoso.feed")
+
+CHANNEL: Final = "bandoso_change"
+
+#: Without a notice the horizon is asked for after so many seconds: also the proof that the connection lives.
+POLL: Final = 15.0
+#: When a changeset was told that stands behind one which is not finished (and may never be told): so often.
+PENDING: Final = 0.2
+#: Notices that come together are answered together (seconds).
+GATHER: Final = 0.03
+#: Longest wait before the next attempt at a lost connection.
+LONGEST_WAIT: Final = 5.0
+_ANSWER: Final = 10.0
+
+
+class Follower:
+    """Knows ``horizon`` (gis.publish.feed) and tells when it moves.
+
+    Connects when somebody waits for the first time. A lost connection is made again, and the horizon asked
+    for: nobody misses anything, because everyone reads from where they were. End it by ``stop``.
+    """
+
+    def __init__(self, app_dsn: str) -> None:
+        self._dsn = conninfo(app_dsn, "bandoso feed")
+        self._moved = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._told = 0
+        #: None until the database has answered for the first time.
+        self.horizon: int | None = None
+        #: Times that the connection was made (for tests and figures).
+        self.connections = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process ends: nobody should wait any more."""
+        return self._stopped.is_set()
+
+    async def wait(self, beyond: int, seconds: float) -> bool:
+        """Wait until the horizon is beyond an id. False: it is not after ``seconds``, or the process ends."""
+        if self._task is None and not self.stopped:
+            self._task = asyncio.create_task(self._run(), name="follow")
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.stopped and (self.horizon is None or self.horizon <= beyond):
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return not self.stopped
+
+    def end(self) -> None:
+        """Let all who wait go on at once (``stopped`` is true for them); in the thread of the loop."""
+        self._stopped.set()
+        self._wake()
+
+    async def stop(self) -> None:
+        """End for good, and close the connection."""
+        self.end()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _wake(self) -> None:
+        # a new event for those who come later; all who hold the old one go on
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _run(self) -> None:
+        complaint, wait = "", 0.1
+        while not self.stopped:
+            try:
+                async with await self._connect() as connection:
+                    complaint, wait = "", 0.1
+                    await self._follow(connection)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                if not complaint:
+                    LOG.warning("the feed waits for the database: %s", type(error).__name__)
+                complaint = type(error).__name__
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _connect(self) -> AsyncConnection[Any]:
+        async with asyncio.timeout(_ANSWER):
+            connection = await AsyncConnection.connect(self._dsn, autocommit=True)
+            try:
+                await connection.execute(
+                    "SELECT set_config('role', %s, false), set_config('statement_timeout', '5000', false)",
+                    [READER],
+                )
+                connection.add_notify_handler(self._hear)
+                await connection.execute(f"LISTEN {CHANNEL}")
+            except BaseException:
+                await connection.close()
+                raise
+        self.connections += 1
+        return connection
+
+    def _hear(self, notice: Notify) -> None:
+        try:
+            self._told = max(self._told, int(orjson.loads(notice.payload)["changeset"]))
+        except (ValueError, KeyError, TypeError):
+            LOG.warning("a notice of the database cannot be read")
+
+    async def _follow(self, connection: AsyncConnection[Any]) -> None:
+        while True:
+            async with asyncio.timeout(_ANSWER):
+                found = await horizon(connection)
+            if found != self.horizon:
+                self.horizon = found
+                self._wake()
+            # The handler hears of notices also while the horizon was asked for.
+            pause = PENDING if self._told > found else POLL
+            async for _ in connection.notifies(timeout=pause, stop_after=1):
+                await asyncio.sleep(GATHER)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import click
+from psycopg import Connection
 
 from gis.cli_common import Output, common_options
 from gis.crs.proof import ProofLine
@@ -39,7 +40,7 @@ def doctor(settings: Settings, output: Output) -> None:
 
     Exits 1 when a proof fails.
     """
-    lines = [*_versions(), *_transforms(), *_disk(settings), *_page(), *_steward(settings)]
+    lines = [*_versions(), *_transforms(), *_disk(settings), *_page()]
     try:
         from gis.db.migrate import prepare
         from gis.db.server import database
@@ -123,20 +124,6 @@ def _page() -> list[Line]:
     return [Line("page", "built" if built else "not built: run scripts/page", built)]
 
 
-def _steward(settings: Settings) -> list[Line]:
-    from gis.api.steward import token_file
-
-    path = token_file(settings)
-    try:
-        private = not path.stat().st_mode & 0o077
-    except FileNotFoundError:
-        return [Line("steward", "no secret yet: bandoso serve makes it")]
-    except OSError:
-        return [Line("steward", "the secret is not for this user")]
-    text = f"the secret is in {path}" if private else f"others may read {path}: make it anew"
-    return [Line("steward", text, private)]
-
-
 def _database(db: Database) -> list[Line]:
     from gis.crs import prove_postgis
     from gis.db.pool import owner_connection
@@ -153,11 +140,24 @@ def _database(db: Database) -> list[Line]:
         ]
         with connection.cursor() as cursor:
             proofs = prove_postgis(cursor)
+        accounts = _accounts(connection)
     skew = abs(float(row[5]) - (before + time.time()) / 2)
     return [
         Line("postgresql", f"{row[0]}, PostGIS {row[1]}, GEOS {row[2]}, PROJ {row[3]}", True),
         Line("extensions", ", ".join(extensions), {"postgis", "unaccent", "pg_trgm"} <= set(extensions)),
         Line("durability", f"fsync {row[4]}", row[4] == "on"),
         Line("clock", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}, database {skew:.1f} s apart", skew < 5),
+        accounts,
         *_proofs("st_transform", proofs),
     ]
+
+
+def _accounts(connection: Connection) -> Line:
+    """Who can manage accounts; nothing to judge before the first start has prepared the tables."""
+    from gis.identity.accounts import admins
+
+    if connection.execute("SELECT to_regclass('bandoso.account_grant')").fetchone() == (None,):
+        return Line("accounts", "not prepared yet: bandoso serve does it")
+    found = admins(connection)
+    text = f"admins of the city: {', '.join(found)}" if found else "no admin yet: bandoso serve makes one"
+    return Line("accounts", text)

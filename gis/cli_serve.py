@@ -33,9 +33,9 @@ def serve(
     from dataclasses import replace
 
     from gis.api.serve import check_port, run
-    from gis.api.steward import token_file
     from gis.db.migrate import prepare_what_stands
     from gis.db.server import database
+    from gis.identity.first import tell_first_admin
 
     given = {"host": host, "port": port, "workers": workers}
     settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
@@ -56,5 +56,5 @@ def serve(
             soft_wrap=True,  # addresses stay whole in a log, which is 80 wide
             highlight=False,
         )
-        STDERR.print(f"  the steward's secret is in {token_file(settings)}", soft_wrap=True, highlight=False)
+        tell_first_admin(db)
         run(settings, db)

@@ -19,10 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gis.api import catalogue, metrics, ops, pages, styles, tiles
+from gis.api import catalogue, feed, metrics, ops, pages, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
+from gis.api.accounts.origin import OwnOrigin
+from gis.api.auth import Authenticate
 from gis.api.compress import Compress
+from gis.api.ending import on_ending
 from gis.api.features import routes as features
+from gis.api.feed_stream import Listeners
 from gis.api.guard import Guard
 from gis.api.headers import StandardHeaders
 from gis.api.ogc import routes as ogc
@@ -35,6 +39,7 @@ from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
 from gis.errors import BandosoError, DatabaseError
+from gis.publish.follow import Follower
 from gis.settings import Settings
 
 LOG = logging.getLogger("bandoso.api")
@@ -49,6 +54,7 @@ ROUTES: Sequence[BaseRoute] = (
     *features.ROUTES,
     *ogc.ROUTES,
     *processes.ROUTES,
+    *feed.ROUTES,
     *catalogue.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,
@@ -76,6 +82,9 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         pool = state.readers
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
+        follower = app.state.follower = Follower(db.app_dsn)
+        app.state.listeners = Listeners(settings.feed_listeners, settings.feed_client)
+        on_ending(follower.end)
         metrics.forget_killed()
         tasks = [
             asyncio.create_task(work) for work in (reloader.run(), _observe(state), _warm(app.state.ogc))
@@ -86,6 +95,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await follower.stop()
             await pool.close(timeout=5)
             metrics.forget_process()
             await asyncio.to_thread(writer.close)
@@ -108,6 +118,8 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
                 max_body_bytes=settings.max_body_bytes,
                 request_timeout_s=settings.request_timeout_s,
             ),
+            Middleware(OwnOrigin, public_url=settings.public_url),
+            Middleware(Authenticate),
             Middleware(Compress),
         ],
     )

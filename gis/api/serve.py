@@ -71,13 +71,14 @@ def run(settings: Settings, db: Database) -> None:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
-    from gis.api import metrics, steward
+    from gis.api import metrics
     from gis.api.access_log import logging_config, parse_networks
+    from gis.api.accounts.oidc import check_settings
     from gis.api.reload import watch_files
     from gis.jobs.supervise import Supervisor
 
-    steward.ensure(settings)
     parse_networks(settings.trusted_proxies)  # a wrong setting ends the start, not each worker
+    check_settings(settings)
     check_port(settings)
     folder = metrics.new_directory()
     os.environ.update(replace(settings, dsn="", app_dsn="").to_env())

@@ -65,7 +65,7 @@ def run(task: Task) -> tuple[str, Words]:
         store=bool(asked["store"]),
         progress=progress,  # no stop: the runner ends this process
     )
-    if not task.steward:
+    if not task.steward or asked.get("shown") == "public":
         outcome = public(outcome)
     task.progress(0.97, "Đang ghi báo cáo.", "Writing the report.")
     write = write_geojson if asked["media_type"] == GEOJSON else write_json

@@ -7,7 +7,7 @@ never come here: they manage accounts by functions of the database that look at 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -227,9 +227,14 @@ def listed(connection: Connection, name: str | None = None) -> list[Account]:
     return [Account(**row["shown"]) for row in rows]
 
 
-def admin_exists(connection: Connection) -> bool:
-    """Whether there is any account."""
-    return bool(_one(connection, "SELECT EXISTS (SELECT FROM bandoso.account)"))
+def admins(connection: Connection) -> list[str]:
+    """Names of the city's admins that can log in."""
+    rows = connection.execute(
+        "SELECT DISTINCT a.name FROM bandoso.account AS a"
+        " JOIN bandoso.account_grant AS g ON g.account = a.id JOIN bandoso.agency AS s ON s.id = g.agency"
+        " WHERE g.role = 'admin' AND g.layer IS NULL AND s.shared AND NOT a.disabled ORDER BY 1"
+    ).fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _change(connection: Connection, account: int, query: str, value: Any) -> None:
@@ -259,9 +264,3 @@ def _no_agency(agency: str | None) -> UsageError:
     return UsageError(
         f"there is no agency {(agency or '')[:80]!r}", hint="see agencies in city.yml", code="invalid-agency"
     )
-
-
-def agencies(connection: Connection) -> Iterable[str]:
-    """Ids of the agencies, the shared ones first."""
-    rows = connection.execute("SELECT id FROM bandoso.agency ORDER BY shared DESC, id").fetchall()
-    return [str(row[0]) for row in rows]

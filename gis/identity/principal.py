@@ -72,6 +72,10 @@ class Principal:
             and any(g.role != "viewer" and _covers(g, layer, sectors) for g in self.grants)
         )
 
+    def stewards(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
+        """Whether the layer is among those that the account is steward (or admin) of."""
+        return any(g.role in ("steward", "admin") and _covers(g, layer, sectors) for g in self.grants)
+
     def is_steward(self, agency: str | None = None) -> bool:
         """Steward (or admin) of the agency, or (None) of the whole city."""
         return any(

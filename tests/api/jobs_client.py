@@ -11,7 +11,8 @@ import httpx
 import psutil
 import psycopg
 
-from gis.api.steward import FILE
+from gis.errors import NotFoundError
+from gis.identity import accounts
 from tests.api.process import Server
 
 EXECUTION = "/processes/check/execution"
@@ -24,7 +25,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 
 class Client:
-    """Requests to one server, as a stranger or with the steward's secret."""
+    """Requests to one server, as a stranger or as a steward of the city."""
 
     def __init__(self, server: Server, *, steward: bool = False) -> None:
         self.server = server
@@ -71,9 +72,15 @@ class Client:
             time.sleep(0.1)
 
 
-def secret_of(server: Server) -> str:
-    """The steward's secret of this server."""
-    return (server.folder / FILE).read_text().strip()
+def secret_of(server: Server, name: str = "steward", agency: str = "city", role: str = "steward") -> str:
+    """An API token of a new or the existing account ``name`` with a role for an agency."""
+    with psycopg.connect(server.db.owner_dsn, autocommit=True) as connection:
+        try:
+            account = accounts.find(connection, name)
+        except NotFoundError:
+            account = accounts.add_account(connection, name)
+            accounts.grant(connection, account, role, agency)
+        return accounts.make_token(connection, account, "tests")[0]
 
 
 @contextmanager

@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         "tiles",
         "gis.api",
     },
-    "cli": {"layers", "gis.db", "gis.ingest", "gis.demo", "tiles", "gis.api", "cli"},
+    "cli": {"layers", "gis.db", "gis.identity", "gis.ingest", "gis.demo", "tiles", "gis.api", "cli"},
 }
 
 

@@ -112,8 +112,8 @@ def process(city: City, catalogue: Catalogue, settings: Settings, base: str, lan
             "bbox": {
                 "title": t("Khung bao", "Box"),
                 "description": t(
-                    f"Phạm vi kiểm tra; không có mã bí mật của quản trị dữ liệu thì tối đa {limit} km².",
-                    f"Where to check; at most {limit} km² without the steward's secret.",
+                    f"Phạm vi kiểm tra; không đăng nhập với vai trò quản trị dữ liệu thì tối đa {limit} km².",
+                    f"Where to check; at most {limit} km² without a steward's login.",
                 ),
                 "minOccurs": 0,
                 "maxOccurs": 1,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import secrets
 import time
 from contextlib import suppress
@@ -19,14 +18,15 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gis.api.auth import client_key
 from gis.api.features.leaving import while_connected
 from gis.api.guard import read_json
 from gis.api.negotiate import choose_language, known_parameters
 from gis.api.problems import Refusal
 from gis.api.processes import inputs, jobs, store
+from gis.api.processes.asker import asker_of
 from gis.api.processes.inputs import INVALID, Wanted
 from gis.api.state import State, state_of
-from gis.api.steward import is_steward
 from gis.errors import UsageError
 
 #: Jobs of anyone are kept that long (seconds).
@@ -47,18 +47,18 @@ async def execute(request: Request) -> Response:
     language = choose_language(request, state.city.languages)
     if request.path_params["process"] != "check":
         raise jobs.no_such_process()
-    steward = is_steward(request, state.settings)
+    asker = asker_of(request)
     wanted = inputs.read(
         await _body(request),
         state.city,
         state.catalogue,
         state.settings,
-        steward=steward,
+        asker=asker,
         restricted=state.restricted,
     )
     is_async, wait = _preference(request, state.settings.job_wait_s)
-    key = _repeat_key(request, steward)
-    job, is_new = await _submit(request, state, wanted, key, steward=steward)
+    key = _repeat_key(request, asker.account)
+    job, is_new = await _submit(request, state, wanted, key)
     if is_async or not wanted.small:
         return await _accepted(request, state, job, language, preferred=is_async)
     return await while_connected(
@@ -90,11 +90,9 @@ def _preference(request: Request, longest: int) -> tuple[bool, float]:
     return is_async, wait
 
 
-async def _submit(
-    request: Request, state: State, wanted: Wanted, key: str | None, *, steward: bool
-) -> tuple[str, bool]:
+async def _submit(request: Request, state: State, wanted: Wanted, key: str | None) -> tuple[str, bool]:
     """Queue the job: its id, and whether it is a new one. Raises Refusal when there is no place for it."""
-    settings = state.settings
+    settings, steward = state.settings, wanted.steward
     outcome, job = await store.submit(
         state.readers,
         store.Order(
@@ -179,7 +177,7 @@ async def _accepted(request: Request, state: State, job: str, language: str, *, 
     return response
 
 
-def _repeat_key(request: Request, steward: bool) -> str | None:
+def _repeat_key(request: Request, account: int | None) -> str | None:
     """What a repeated request is known by: its Idempotency-Key, which is the client's own."""
     key = request.headers.get("idempotency-key")
     if key is None:
@@ -188,17 +186,10 @@ def _repeat_key(request: Request, steward: bool) -> str | None:
         raise Refusal(
             400, "idempotency-key", "an Idempotency-Key has 1 to 255 printable characters", kind=INVALID
         )
-    whose = "steward" if steward else _client(request)
+    whose = _client(request) if account is None else f"account {account}"
     return hashlib.sha256(f"{whose}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _client(request: Request) -> str:
     """Who asks: the address; of IPv6 the network, which is one household's."""
-    address: str = request.scope.get("state", {}).get("client", "")
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return "-"
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return str(parsed)
+    return client_key(request.scope.get("state", {}).get("client", ""))

@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import crs
 from gis.api.ogc.config import offered_crs
 from gis.api.problems import Refusal
+from gis.api.processes.asker import Asker
 from gis.api.processes.description import GEOJSON, JSON, known_rules
 from gis.city import City
 from gis.errors import BandosoError, UsageError
@@ -39,6 +40,8 @@ class Wanted:
     request: dict[str, Any]
     #: It ends soon enough to be waited for.
     small: bool
+    #: A steward asks for what is his to ask for.
+    steward: bool
 
 
 def wrong(pointer: str, detail: str, hint: str | None = None) -> NoReturn:
@@ -64,10 +67,11 @@ def read(
     catalogue: Catalogue,
     settings: Settings,
     *,
-    steward: bool,
+    asker: Asker,
     restricted: Collection[str] = (),
 ) -> Wanted:
-    """The request of a body that was parsed. ``restricted``: ids of layers that only stewards may name.
+    """The request of a body that was parsed. ``restricted``: ids of layers that only stewards of the city
+    may name, beside those of ``catalogue``, which is as the asker sees it.
 
     Raises Refusal (400, 403).
     """
@@ -98,11 +102,16 @@ def read(
     if not isinstance(store, bool):
         wrong("/inputs/store", "store must be true or false")
     known = {i for i, one in catalogue.layers.items() if one.is_public}
-    layers = _ids(values, "layers", known | set(restricted) if steward else known)
+    layers = _ids(values, "layers", known | set(restricted) if asker.of_city else known)
+    steward = asker.is_steward_of(layers)
     rules = _ids(values, "rules", set(known_rules(catalogue)))
     square_km = math.inf if area is None else area.area / 1e6
     if not steward:
         _check_stranger(values, store, area, square_km, settings.job_public_km2)
+    elif store and not asker.may_store(layers):
+        forbidden(
+            "insufficient-scope", "/inputs/store", "this token was not made for edit", "make another one"
+        )
     small = square_km <= settings.job_public_km2
     return Wanted(
         {
@@ -114,22 +123,24 @@ def read(
             "store": store,
             "media_type": media_type,
             "response": response,
+            **({"by": asker.account, "shown": "all" if asker.of_city else "public"} if steward else {}),
         },
         small,
+        steward,
     )
 
 
 def _check_stranger(
     values: dict[str, Any], store: bool, area: BaseGeometry | None, square_km: float, most: int
 ) -> None:
-    hint = "stewards send Authorization: Bearer with their secret"
+    hint = "stewards log in, and those of an agency name layers of theirs"
     if store:
         forbidden("steward-only", "/inputs/store", "only a steward may store findings", hint)
     if area is None:
         forbidden(
             "area-required",
             "/inputs/bbox",
-            f"without the steward's secret a bbox or sheet of at most {most} km² must be given",
+            f"without a steward's login a bbox or sheet of at most {most} km² must be given",
             hint,
         )
     if square_km > most:
@@ -137,7 +148,7 @@ def _check_stranger(
         forbidden(
             "area-too-large",
             f"/inputs/{where}",
-            f"the area has {square_km:.0f} km²; without the steward's secret it may have {most} km²",
+            f"the area has {square_km:.0f} km²; without a steward's login it may have {most} km²",
             f"give a smaller area; {hint}",
         )
 

@@ -1,7 +1,8 @@
 """Jobs: their status, the list of them, results, dismissal.
 
-Who knows the id of a job that anyone asked for may look at it and dismiss it. A steward's job is absent
-for everybody else, because its result may tell of restricted layers, and ids end up in logs.
+Who knows the id of a job that anyone asked for may look at it and dismiss it. A steward's job is his and
+the city's stewards'; it is absent for everybody else, because its result may tell of restricted layers, and
+ids end up in logs.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from gis.api.negotiate import choose_format, choose_language, known_parameters
 from gis.api.ogc.links import link
 from gis.api.problems import Refusal, problem
 from gis.api.processes import store
+from gis.api.processes.asker import asker_of
 from gis.api.processes.description import JSON, REL
 from gis.api.processes.inputs import INVALID
 from gis.api.processes.store import Job
 from gis.api.state import State, state_of
-from gis.api.steward import is_steward
 
 _TYPE = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 STATUSES = ("accepted", "running", "successful", "failed", "dismissed")
@@ -56,7 +57,7 @@ def no_such_job() -> Refusal:
         404,
         "no-such-job",
         "there is no such job, or it is not for you",
-        hint="finished jobs are removed after a time; a steward's job needs the steward's secret",
+        hint="finished jobs are removed after a time; a steward's job needs his login",
         kind=f"{_TYPE}/no-such-job",
     )
 
@@ -98,12 +99,16 @@ async def results(request: Request) -> Response:
 
 
 async def listed(request: Request) -> Response:
-    """GET /jobs: everything for stewards; nothing for others, who know their jobs by id."""
+    """GET /jobs: everything for stewards of the city, for those of an agency what they asked for themselves.
+
+    Nothing for others, who know their jobs by id.
+    """
     names = ("limit", "offset", "type", "processID", "status", "datetime", "minDuration", "maxDuration")
     given = known_parameters(request, ("f", "lang", *names))
     state = state_of(request)
     language = choose_language(request, state.city.languages)
-    steward = is_steward(request, state.settings)
+    asker = asker_of(request)
+    steward = asker.of_city or (asker.principal is not None and asker.principal.allows("read"))
     limit = min(_number(given, "limit", LIMIT, 1), MOST)
     offset = _number(given, "offset", 0, 0)
     statuses = _several(given, "status", STATUSES)
@@ -116,6 +121,7 @@ async def listed(request: Request) -> Response:
     if steward:
         found = await store.find(
             state.readers,
+            by=None if asker.of_city else asker.account,
             processes=processes,
             statuses=statuses,
             made=made,
@@ -270,11 +276,12 @@ async def _asked(request: Request) -> tuple[State, str, Job]:
     """The job of the address, if the one who asks may know of it."""
     state = state_of(request)
     language = choose_language(request, state.city.languages)
-    steward = is_steward(request, state.settings)
+    asker = asker_of(request)
     job_id: str = request.path_params["job"]
     well_formed = len(job_id) == 32 and set(job_id) <= set("0123456789abcdef")
     job = await store.get(state.readers, job_id) if well_formed else None
-    if job is None or (job.steward and not steward):
+    mine = job is not None and asker.account is not None and job.request.get("by") == asker.account
+    if job is None or (job.steward and not asker.of_city and not mine):
         raise no_such_job()
     return state, language, job
 

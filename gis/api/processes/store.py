@@ -96,6 +96,7 @@ async def get(pool: Pool, job: str) -> Job | None:
 async def find(
     pool: Pool,
     *,
+    by: int | None,
     processes: Sequence[str] | None,
     statuses: Sequence[str] | None,
     made: tuple[datetime | None, datetime | None],
@@ -103,11 +104,12 @@ async def find(
     limit: int,
     offset: int,
 ) -> list[Job]:
-    """Jobs, the newest first."""
+    """Jobs, the newest first. ``by``: those that this account asked for as a steward; None: all."""
     return await _jobs(
         pool,
-        "SELECT * FROM bandoso.job_list(%s::text[], %s::text[], %s, %s, %s, %s, %s, %s)",
+        "SELECT * FROM bandoso.job_list_of(%s::bigint, %s::text[], %s::text[], %s, %s, %s, %s, %s, %s)",
         (
+            by,
             None if processes is None else list(processes),
             None if statuses is None else list(statuses),
             *made,

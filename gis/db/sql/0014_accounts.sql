@@ -138,3 +138,17 @@ CREATE TRIGGER keep_an_admin AFTER DELETE OR UPDATE OF role, agency, layer, acco
     FOR EACH ROW WHEN (OLD.role = 'admin') EXECUTE FUNCTION bandoso.keep_an_admin();
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF disabled ON bandoso.account
     FOR EACH ROW WHEN (NEW.disabled AND NOT OLD.disabled) EXECUTE FUNCTION bandoso.keep_an_admin();
+
+-- Jobs of one account. ---------------------------------------------------------------------------------------
+
+-- As job_list: all jobs (by null), or those that an account asked for as a steward.
+CREATE FUNCTION bandoso.job_list_of(
+    by bigint, of_processes text[], with_status text[], made_from timestamptz, made_to timestamptz,
+    least_seconds double precision, greatest_seconds double precision, most integer, skipped integer
+) RETURNS SETOF bandoso.job_info
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM bandoso.job_list(
+        of_processes, with_status, made_from, made_to, least_seconds, greatest_seconds, 1000000, 0) AS j
+    WHERE by IS NULL OR j.steward AND (j.request ->> 'by')::bigint = by
+    ORDER BY created DESC, id LIMIT most OFFSET skipped;
+$$;

@@ -1,7 +1,7 @@
 -- Grants come last, and are given again whenever this file, the migrations or the roles have changed.
 -- Layer tables are granted by column in gis.db.ddl: only public fields of public layers.
 
-REVOKE ALL ON SCHEMA bandoso, layer, member FROM PUBLIC;
+REVOKE ALL ON SCHEMA bandoso, layer, member, past FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA bandoso
     FROM PUBLIC, bandoso_reader, bandoso_jobs, bandoso_member, bandoso_editor, bandoso_checker, bandoso_door;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA bandoso
@@ -11,6 +11,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso
 
 GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker;
 GRANT USAGE ON SCHEMA member TO bandoso_member;
+GRANT USAGE ON SCHEMA past TO bandoso_reader, bandoso_member;
 GRANT USAGE ON SCHEMA bandoso, public TO bandoso_door;
 GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader, bandoso_member;
 -- Server processes ask which definitions are applied.
@@ -30,11 +31,24 @@ GRANT EXECUTE ON FUNCTION
     bandoso.changed_boxes(bigint, bigint, integer)
     TO bandoso_reader, bandoso_member;
 GRANT EXECUTE ON FUNCTION bandoso.applied_layers() TO bandoso_reader, bandoso_member;
+-- What was (0013): the views of schema past are granted one by one (gis.db.past).
+GRANT EXECUTE ON FUNCTION
+    bandoso.kept_integer(text), bandoso.kept_number(text), bandoso.kept_date(text), bandoso.kept_datetime(text),
+    bandoso.history_begins(text), bandoso.version_events(text, bigint), bandoso.changesets_told(bigint[]),
+    bandoso.touched(text, timestamptz, timestamptz, integer)
+    TO bandoso_reader, bandoso_member, bandoso_editor;
+GRANT EXECUTE ON FUNCTION bandoso.undo_plan(bigint, integer) TO bandoso_editor;
 -- What of restricted layers and of findings about them is shown to whom (0011).
 GRANT EXECUTE ON FUNCTION
     bandoso.hiding_layers(), bandoso.hidden_seen(), bandoso.seen_mark(text), bandoso.hidden_finding_mends(text),
     bandoso.finding_is_seen(text, text[], text[])
     TO bandoso_member;
+GRANT EXECUTE ON FUNCTION
+    bandoso.last_changes(text, bigint[]), bandoso.changesets_seen(
+        bigint, integer, integer, text[], public.geometry, text, text, timestamptz, timestamptz)
+    TO bandoso_reader, bandoso_member;
+GRANT EXECUTE ON FUNCTION bandoso.request_begin(bytea, bytea), bandoso.request_keep(bytea, bytea, jsonb)
+    TO bandoso_editor;
 -- Editors open changesets; what they write is kept by triggers, which have the owner's rights.
 GRANT EXECUTE ON FUNCTION
     bandoso.may_write(text, text, public.geometry), bandoso.is_steward(text, text),
@@ -55,6 +69,7 @@ GRANT USAGE ON SCHEMA bandoso TO bandoso_jobs;
 GRANT EXECUTE ON FUNCTION
     bandoso.job_submit(text, text, jsonb, boolean, boolean, integer, integer, text, text, integer, integer),
     bandoso.job_get(text),
-    bandoso.job_list(text[], text[], timestamptz, timestamptz, double precision, double precision, integer, integer),
+    bandoso.job_list_of(
+        bigint, text[], text[], timestamptz, timestamptz, double precision, double precision, integer, integer),
     bandoso.job_part(text, integer), bandoso.job_dismiss(text), bandoso.job_forget(text)
     TO bandoso_jobs;

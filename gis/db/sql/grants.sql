@@ -61,7 +61,12 @@ GRANT EXECUTE ON FUNCTION bandoso.principal(bigint), bandoso.is_steward(text, te
 -- Logins and accounts are reached by these alone (0014_accounts.sql).
 GRANT EXECUTE ON FUNCTION
     bandoso.login(text), bandoso.login_try(text, text), bandoso.login_passed(bigint, text, text),
-    bandoso.token_find(bytea), bandoso.subject_find(text)
+    bandoso.token_find(bytea), bandoso.subject_find(text),
+    bandoso.accounts_managed(), bandoso.account_managed(text), bandoso.account_own(),
+    bandoso.account_add(text, text, text, text), bandoso.account_change(text, jsonb), bandoso.account_remove(text),
+    bandoso.password_own(text), bandoso.grant_add(text, text, text, text, public.geometry, jsonb),
+    bandoso.grant_remove(text, bigint), bandoso.token_add(text, text, bytea, text[], integer),
+    bandoso.token_end(text, bigint)
     TO bandoso_door;
 
 -- Jobs are reached by these functions alone: the tables stay the owner's.

@@ -38,6 +38,7 @@ from gis.api.state import State
 from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
+from gis.edit.session import open_editor_pool
 from gis.errors import BandosoError, DatabaseError
 from gis.publish.follow import Follower
 from gis.settings import Settings
@@ -79,6 +80,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         state, reloader = await _connected(settings, city, db)
+        state.editors = await asyncio.to_thread(open_editor_pool, settings, db)
         pool = state.readers
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
@@ -96,6 +98,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await follower.stop()
+            await asyncio.to_thread(state.editors.close)
             await pool.close(timeout=5)
             metrics.forget_process()
             await asyncio.to_thread(writer.close)

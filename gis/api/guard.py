@@ -172,7 +172,11 @@ async def read_json(
     Depth is counted before parsing, without recursion. A member that is given twice is refused: which of
     the two counts would be for the parser to say, and others on the way may read the other one.
     """
-    raw = await request.body()
+    return parse_json(await request.body(), max_depth=max_depth, max_bytes=max_bytes)
+
+
+def parse_json(raw: bytes, *, max_depth: int = MAX_JSON_DEPTH, max_bytes: int | None = None) -> Any:
+    """As ``read_json``, of a body that is there: 10 MB take half a second, which a thread should spend."""
     if max_bytes is not None and len(raw) > max_bytes:
         raise LimitError(f"the body is larger than {max_bytes} bytes", code="body-too-large")
     bare = _STRING.sub(b'"', raw)

@@ -60,8 +60,10 @@ def problem(
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
     kind: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """A problem document as a response. ``kind``: its type, where a standard names one."""
+    """A problem document as a response. ``kind``: its type, where a standard names one. ``more``: further
+    members."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -79,6 +81,8 @@ def problem(
         body["errors"] = errors
     if request_id:
         body["request_id"] = request_id
+    if more:
+        body.update(more)
     given = {"Cache-Control": "no-store", **(headers or {})}
     if status == 503:
         given.setdefault("Retry-After", RETRY_AFTER)

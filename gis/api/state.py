@@ -13,6 +13,7 @@ from starlette.requests import Request
 from gis.api.sight import Sights
 from gis.city import City
 from gis.db.member import Connections, MemberConnections
+from gis.edit.session import EditorPool
 from gis.errors import NotFoundError
 from gis.identity.principal import Principal
 from gis.settings import Settings
@@ -38,6 +39,8 @@ class State:
     known: Catalogue = None  # type: ignore[assignment]  # (default: the catalogue)
     #: Connections that read what anyone may see.
     readers: AsyncConnectionPool[AsyncConnection] = None  # type: ignore[assignment]  # (default: the pool)
+    #: Connections and threads for edits.
+    editors: EditorPool = None  # type: ignore[assignment]  # (default: this process takes none)
     #: Who asks; None: nobody that we know.
     principal: Principal | None = None
     sights: Sights = field(default_factory=Sights)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,13 +21,12 @@ from psycopg import errors as pg
 from gis.checks.concern import Change
 from gis.checks.window import Setting
 from gis.edit import rows
-from gis.edit.errors import Clash, Conflict, Rejected, Uncertain
+from gis.edit.errors import Clash, Conflict, Missing, Rejected, Uncertain
 from gis.edit.explain import Wanted, busy, forbidden, told
 from gis.edit.judge import judge
 from gis.edit.model import Applied, Changeset, Create, Delete, Done, FeatureChange, Update
 from gis.edit.plan import Plan, Step, plan_of
 from gis.edit.session import Connection, EditorPool, editing
-from gis.errors import NotFoundError
 from gis.identity.principal import Principal
 from layers.registry import Layer
 
@@ -78,7 +78,7 @@ def _once(
     stored = False
     try:
         with editing(on, principal) as connection:
-            done = _Edit(connection, setting, plan).run(begin, look)
+            done = _Edit(connection, setting, plan, principal).run(begin, look)
             stored = True
         return done
     except psycopg.OperationalError as error:
@@ -96,8 +96,9 @@ def _once(
 class _Edit:
     """One run in an open transaction."""
 
-    def __init__(self, connection: Connection, setting: Setting, plan: Plan) -> None:
+    def __init__(self, connection: Connection, setting: Setting, plan: Plan, principal: Principal) -> None:
         self._connection, self._setting, self._plan = connection, setting, plan
+        self._principal = principal
         self._srid = setting.city.crs.storage
         self._old: dict[tuple[str, int], rows.Row] = {}
         self._versions: dict[int, int] = {}
@@ -113,19 +114,24 @@ class _Edit:
         for layer_id, layer in self._plan.layers.items():
             self._write(layer, self._plan.steps_of(layer_id))
         changeset = self._plan.changeset
+        lenient = changeset.lenient and all(map(self._stewarded, self._plan.steps))
         judged = judge(
             self._connection,
             self._setting,
             self._changes(),
             stepwise=changeset.stepwise,
-            lenient=changeset.lenient,
+            lenient=lenient,
         )
         if judged.rejecting:
             raise Rejected(judged.rejecting, judged.warnings)
-        applied = Applied(opened, at, tuple(map(self._done, self._plan.steps)), judged.warnings)
-        if look is None:
-            return applied
-        return Applied(opened, at, applied.features, applied.findings, look(self._connection, applied))
+        applied = Applied(opened, at, tuple(map(self._done, self._plan.steps)), judged.warnings, lenient)
+        return applied if look is None else replace(applied, seen=look(self._connection, applied))
+
+    def _stewarded(self, step: Step) -> bool:
+        """Whether the caller is steward for whose the feature is and was."""
+        old = self._old.get((step.layer.id, step.fid or 0))
+        owners = {step.values.get("owner"), old.owner if old else None} - {None}
+        return all(self._principal.is_steward(owner) for owner in owners)
 
     # --- what stands ---------------------------------------------------------------------------------
 
@@ -152,14 +158,7 @@ class _Edit:
         if clashes:
             raise Conflict(clashes)
         if lost:
-            raise NotFoundError(
-                "there is no such feature",
-                errors=[
-                    {"pointer": s.change.pointer, "detail": "no such feature"}
-                    for s in lost
-                    if s.change.pointer
-                ],
-            )
+            raise Missing([s.change for s in lost])
 
     def _may_not(self, missing: Sequence[Step]) -> None:
         """Raises Forbidden for those that could not be locked because the caller may not change them."""
@@ -247,12 +246,14 @@ class _Edit:
             raise pg.InsufficientPrivilege("a policy kept rows")
 
     def _update(self, layer: Layer, steps: list[Step]) -> None:
-        versions = rows.update(self._connection, layer, self._srid, _writes(steps))
-        if len(versions) != len(steps):
-            raise pg.InsufficientPrivilege("a policy kept rows")
         for step in steps:
-            assert step.fid is not None
-            step.version = versions[step.fid]
+            step.version = self._old[layer.id, step.fid or 0].version
+        changed = [s for s in steps if s.values or s.geometry is not None]  # a patch may be of nothing
+        versions = rows.update(self._connection, layer, self._srid, _writes(changed))
+        if len(versions) != len(changed):
+            raise pg.InsufficientPrivilege("a policy kept rows")
+        for step in changed:
+            step.version = versions[step.fid or 0]
 
     # --- what came of it -----------------------------------------------------------------------------
 
@@ -265,7 +266,9 @@ class _Edit:
             after = None if isinstance(step.change, Delete) else step.geometry
             if after is None and isinstance(step.change, Update):
                 after = before
-            made.append(Change(step.layer.id, step.fid, before, after))
+            # what an edit does not write cannot break a rule: only rules that read what it wrote are judged
+            written = frozenset(step.values) if isinstance(step.change, Update) else None
+            made.append(Change(step.layer.id, step.fid, before, after, written))
         return made
 
     def _done(self, step: Step) -> Done:

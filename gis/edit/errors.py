@@ -10,7 +10,8 @@
     │   ├── Conflict     somebody else changed it since                                            409 or 412
     │   ├── Duplicate    another feature has this key                                                     409
     │   └── Uncertain    the connection broke while it was stored: it may or may not be                   503
-    ├── NotFoundError    there is no such feature, or the caller may not know of it                       404
+    ├── NotFoundError    there is no such layer, or the caller may not know of it                         404
+    │   └── Missing      there is no such feature, or the caller may not know of it                       404
     └── DatabaseError    the data is being changed by somebody else at the moment                         503
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 from gis.checks.model import Finding
 from gis.edit.model import FeatureChange
-from gis.errors import BandosoError, DatabaseError
+from gis.errors import BandosoError, DatabaseError, NotFoundError
 
 
 class EditError(BandosoError):
@@ -85,6 +86,18 @@ def _clash(clash: Clash) -> str:
     expected = getattr(clash.change, "expected", None)
     stands = "it is gone" if clash.found is None else f"version {clash.found} stands"
     return f"based on version {expected}, but {stands}"
+
+
+class Missing(NotFoundError):  # noqa: N818
+    """Features that are to be changed are not there, or the caller may not know of them."""
+
+    def __init__(self, changes: Sequence[FeatureChange]) -> None:
+        many = len(changes) > 1
+        super().__init__(
+            f"{len(changes)} features are not there" if many else "there is no such feature",
+            errors=[{"pointer": c.pointer, "detail": "no such feature"} for c in changes if c.pointer],
+        )
+        self.changes = tuple(changes)
 
 
 class Duplicate(EditError):  # noqa: N818

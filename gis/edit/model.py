@@ -127,10 +127,11 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """``features`` stand in the order of the changes; ``findings`` are what the checks say to them.
-    ``seen``: what the caller's ``look`` gave."""
+    ``lenient``: nothing was refused for breaking a rule. ``seen``: what the caller's ``look`` gave."""
 
     changeset_id: int
     at: datetime
     features: tuple[Done, ...]
     findings: tuple[Finding, ...] = ()
+    lenient: bool = False
     seen: Any = None

@@ -152,8 +152,6 @@ def _update(key: _Key, names: tuple[str, ...], with_geometry: bool) -> bytes:
     sets: list[Composable] = [SQL("{0} = n.{0}").format(column(name)) for name in names]
     if with_geometry:
         sets.append(SQL("geom = ST_GeomFromEWKB(n.geom)"))
-    if not sets:  # nothing but a new version
-        sets.append(SQL("status = t.status"))
     return (
         SQL("UPDATE {} AS t SET {} FROM {} WHERE t.fid = n.fid RETURNING t.fid, t.version")
         .format(table_of(layer), SQL(", ").join(sets), _news(layer, names, with_geometry))

@@ -89,7 +89,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE a.id = nullif(current_setting('bandoso.account', true), '')::bigint AND NOT a.disabled
       AND (nullif(current_setting('bandoso.token', true), '') IS NULL OR EXISTS (
           SELECT FROM bandoso.token AS t
-          WHERE t.id = current_setting('bandoso.token', true)::bigint AND t.account = a.id
+          WHERE t.id = nullif(current_setting('bandoso.token', true), '')::bigint AND t.account = a.id
             AND t.revoked_at IS NULL AND t.expires_at > clock_timestamp()))
 $$;
 
@@ -98,7 +98,7 @@ CREATE FUNCTION bandoso.scope_allows(scope text, layer_id text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT nullif(current_setting('bandoso.token', true), '') IS NULL OR EXISTS (
         SELECT FROM bandoso.token AS t
-        WHERE t.id = current_setting('bandoso.token', true)::bigint
+        WHERE t.id = nullif(current_setting('bandoso.token', true), '')::bigint
           AND (scope = ANY (t.scopes) OR scope || ':' || layer_id = ANY (t.scopes)))
 $$;
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from gis.city import City
 from gis.db import actual
@@ -26,6 +26,7 @@ from gis.db.ddl import (
     table_columns,
 )
 from gis.db.door import GEOMETRY, close_statements, granted_columns, open_statements
+from gis.db.past import past_statements, rename_statement
 from gis.db.sql import LAYERS
 from gis.db.widen import conversion
 from layers.registry import Layer
@@ -105,6 +106,7 @@ class Alteration:
             if not old or old not in self.columns or f.name in self.columns or old in self.wanted:
                 continue
             self._alter("RENAME COLUMN {} TO {}", Identifier(old), Identifier(f.name))
+            self._do(rename_statement(self.layer.id, old, f.name))
             self.columns[f.name] = self.columns.pop(old)
             self.renamed[f.name] = old
             yield self._change("rename-field", f"renamed from {old}, with its values", f.name)
@@ -310,9 +312,16 @@ class Alteration:
             ) from None
 
     def _grant(self) -> Iterator[Change]:
+        if self.layer.definition.history:
+            self._begin_history()
         self._do(
             script(
-                [count_statement(self.layer.id), history_statement(self.layer), *open_statements(self.layer)]
+                [
+                    count_statement(self.layer.id),
+                    history_statement(self.layer),
+                    *open_statements(self.layer),
+                    *past_statements(self.layer),
+                ]
             )
         )
         before, now = set(self.before.get("granted", ())), set(granted_columns(self.layer))
@@ -323,6 +332,17 @@ class Alteration:
             for name in sorted((before ^ now) & kept & {*self.wanted}):
                 word = "public" if name in now else "confidential"
                 yield self._change("change-access", f"is {word} now", name)
+
+    def _begin_history(self) -> None:
+        """Of a table that has rows and kept no versions until now: note that nothing is known of before."""
+        self.connection.execute(
+            SQL(
+                "INSERT INTO bandoso.history_since AS s (layer, since, reason)"
+                " SELECT {name}, clock_timestamp(), 'off' WHERE EXISTS (SELECT FROM {table}) AND NOT EXISTS"
+                " (SELECT FROM pg_trigger WHERE tgrelid = {on}::regclass AND tgname = 'history_keep_update')"
+                " ON CONFLICT (layer) DO UPDATE SET since = excluded.since, reason = excluded.reason"
+            ).format(name=Literal(self.layer.id), table=self.table, on=Literal(self.table.as_string(None)))
+        )
 
 
 def _described(index: Index) -> str:

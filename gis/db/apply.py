@@ -20,6 +20,7 @@ from gis.db.changes import Change, Refused
 from gis.db.ddl import create_table, script
 from gis.db.definition import context, describe, fingerprint
 from gis.db.door import close_statements
+from gis.db.past import forget_statements
 from gis.db.sql import CHECKER, EDITOR, LAYERS, MEMBER, READER
 from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue, Layer
@@ -127,7 +128,7 @@ def _retire(conn: Connection, name: str, *, has_table: bool) -> Change:
     rows = 0
     if has_table:
         table = Identifier(LAYERS, name)
-        conn.execute(script(close_statements(name)))
+        conn.execute(script([*close_statements(name), *forget_statements(name)]))
         for role in (READER, MEMBER, EDITOR, CHECKER):
             conn.execute(SQL("REVOKE ALL ON {} FROM {}").format(table, Identifier(role)))
         rows = actual.count(conn, name)

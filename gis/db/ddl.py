@@ -20,7 +20,8 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from gis.city import City
 from gis.db.constraints import Storage, constraints, object_name
 from gis.db.door import GEOMETRY, close_statements, open_statements
-from gis.db.sql import LAYERS, OWN, column, columns
+from gis.db.past import past_statements
+from gis.db.sql import LAYERS, OWN, column, columns, is_code
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -103,8 +104,7 @@ def table_columns(layer: Layer) -> tuple[Column, ...]:
 
 def _column(layer: Layer, f: FieldDef) -> Column:
     required = f.required or f.name in _REQUIRED
-    keyed = f.index or f.name == "asset_id" or any(f.name in key for key in layer.definition.keys)
-    return Column(f.name, SQL_TYPES[f.type], required, _default(layer, f), keyed and f.type == "string")
+    return Column(f.name, SQL_TYPES[f.type], required, _default(layer, f), is_code(layer, f))
 
 
 def _default(layer: Layer, f: FieldDef) -> Composed | None:
@@ -143,6 +143,8 @@ def create_table(
         statements += index_statements(layer, table)
         statements += [count_statement(table), history_statement(layer, table)]
         statements += open_statements(layer, table)
+        if table == layer.id:
+            statements += past_statements(layer)
     return statements
 
 
@@ -202,10 +204,16 @@ def count_statement(table: str) -> Composed:
 
 
 def history_statement(layer: Layer, table: str | None = None) -> Composed:
-    """Keeps every version of the table's rows from now on, or no longer, as the layer says."""
+    """Keeps, from now on, what is changed in the table, and every version of its rows, as the layer says.
+
+    A layer that is edited has its changes kept (they tell tiles and followers what is new) even where it
+    keeps no history.
+    """
     on = Literal(Identifier(LAYERS, table or layer.id).as_string(None))
-    name = "attach_history" if layer.definition.history else "detach_history"
-    return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, name), on)
+    if not (layer.definition.history or layer.definition.editable):
+        return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, "detach_history"), on)
+    versions = Literal(layer.definition.history)
+    return SQL("SELECT {}({}::regclass, {})").format(Identifier(OWN, "attach_history"), on, versions)
 
 
 def swap_statements(layer: Layer, built: str) -> list[Composed]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from psycopg import sql
 from psycopg.sql import Composable, Composed, Identifier
 
+from layers.model import FieldDef
 from layers.registry import Layer
 
 #: Static SQL beside this module.
@@ -37,6 +38,12 @@ APP = "bandoso_app"
 def table(layer: Layer) -> Identifier:
     """The layer's table; for a layer as members see it (Layer.revealed), their view."""
     return Identifier(MEMBERS if layer.revealed else LAYERS, layer.id)
+
+
+def is_code(layer: Layer, f: FieldDef) -> bool:
+    """Whether the field's texts are compared by their bytes (COLLATE "C"): what an index or a key names."""
+    keyed = f.index or f.name == "asset_id" or any(f.name in key for key in layer.definition.keys)
+    return keyed and f.type == "string"
 
 
 def column(name: str, of: str | None = None) -> Identifier:

@@ -17,7 +17,6 @@ from gis.api.features.paging import Count
 from gis.api.features.params import ItemsQuery
 from gis.api.features.query import rows_read
 from gis.api.features.where import Selection
-from gis.db.sql import table
 from layers.registry import Layer
 
 #: Exact up to here ...
@@ -48,8 +47,8 @@ async def count(
     """
     hidden = layer.access != "public"
     most = "" if hidden else f"LIMIT {EXACT_ROWS + 1}"
-    selected = f"FROM {table(layer).as_string(None)} {selection.where()}"
-    counting = f"SELECT count(*) FROM (SELECT 1 {selected} {most}) AS counted"  # noqa: S608
+    selected = " UNION ALL ".join(f"SELECT 1 FROM {source}" for source in selection.together())  # noqa: S608
+    counting = f"SELECT count(*) FROM ({selected} {most}) AS counted"  # noqa: S608
     try:
         # Leaving the block cancels the query in the database; the connection stays good.
         async with _savepoint(connection), asyncio.timeout(RESTRICTED_SECONDS if hidden else EXACT_SECONDS):
@@ -61,7 +60,7 @@ async def count(
     except (TimeoutError, QueryCanceled):
         if hidden:
             return None
-    explain = f"EXPLAIN (FORMAT JSON) SELECT 1 {selected}"
+    explain = f"EXPLAIN (FORMAT JSON) {selected}"
     cursor = await connection.execute(explain.encode(), selection.values, prepare=False)
     row = await cursor.fetchone()
     assert row is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
 from starlette.responses import Response
 
 from gis.api.features import links, mend
+from gis.api.features.asof import require_known
 from gis.api.features.formats import geojson
 from gis.api.features.page import Asked
 from gis.api.features.params import FORMATS, View
@@ -23,8 +25,8 @@ from gis.errors import NotFoundError
 OUTPUTS: Final = ("json", "jsonfg", "html")
 
 
-async def respond(asked: Asked, view: View, fid: int) -> Response:
-    """The feature, or 304. Raises NotFoundError."""
+async def respond(asked: Asked, view: View, fid: int, as_of: datetime | None = None) -> Response:
+    """The feature (as it was at a time), or 304. Raises NotFoundError."""
     headers = {
         "Content-Type": FORMATS[asked.output][0],
         "Content-Crs": f"<{view.crs.uri}>",
@@ -34,12 +36,14 @@ async def respond(asked: Asked, view: View, fid: int) -> Response:
     if asked.output == "html":
         headers["Content-Security-Policy"] = DOCUMENT_CSP
     async with asked.state.reading(asked.layer).connection() as connection:
+        if as_of is not None:
+            await require_known(connection, asked.layer, as_of)
         if "if-none-match" in asked.request.headers:
-            version = await _version(connection, asked, fid)
+            version = await _version(connection, asked, fid, as_of)
             etag = entity_tag(asked, view, fid, version)
             if has_current(asked.request, etag):
                 return Response(status_code=304, headers={**headers, "ETag": etag})
-        row = await _read(connection, asked, view, fid)
+        row = await _read(connection, asked, view, fid, as_of)
         if row is None:
             raise NotFoundError("there is no such feature")
         # Its version changes with its mend (gis.checks.encode), so the ETag stays true.
@@ -65,8 +69,8 @@ def entity_tag(asked: Asked, view: View, fid: int, version: int) -> str:
     return f'"{fid}.{version}.{form}"'
 
 
-async def _version(connection: AsyncConnection[Any], asked: Asked, fid: int) -> int:
-    statement = version_of(asked.layer, fid)
+async def _version(connection: AsyncConnection[Any], asked: Asked, fid: int, as_of: datetime | None) -> int:
+    statement = version_of(asked.layer, fid, as_of)
     cursor = await connection.execute(statement.text, statement.values)
     row = await cursor.fetchone()
     if row is None:
@@ -75,10 +79,10 @@ async def _version(connection: AsyncConnection[Any], asked: Asked, fid: int) -> 
 
 
 async def _read(
-    connection: AsyncConnection[Any], asked: Asked, view: View, fid: int
+    connection: AsyncConnection[Any], asked: Asked, view: View, fid: int, as_of: datetime | None
 ) -> tuple[Any, ...] | None:
     """What the format needs, and the version last."""
-    statement = one_feature(asked.layer, _shown(asked, view), fid)
+    statement = one_feature(asked.layer, _shown(asked, view), fid, as_of)
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement.text, statement.values)
         return await cursor.fetchone()

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gis.api.features import links
+from gis.api.features.asof import require_known
 from gis.api.features.count import count, known_count
 from gis.api.features.filters.reader import invalid
 from gis.api.features.formats import csvtext, files, geojson
@@ -76,6 +77,8 @@ async def respond(asked: Asked, query: ItemsQuery) -> Response:
     """The page in the format asked for."""
     selection = select(asked.layer, query, asked.storage)
     async with asked.state.reading(asked.layer).connection() as connection:
+        if query.as_of is not None:
+            await require_known(connection, asked.layer, query.as_of)
         try:
             rows = await _read(connection, asked, query, selection)
             matched = known_count(query, rows.read, rows.total)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gis import crs
+from gis.api.features.asof import keeps_states, read_datetime
 from gis.api.features.boxes import is_everywhere
 from gis.api.features.filters import read_filter
 from gis.api.features.filters.reader import Tree
@@ -15,7 +17,6 @@ from gis.api.features.values import (
     Interval,
     boolean_value,
     integer_value,
-    interval_value,
     number_value,
     text_value,
     typed,
@@ -109,6 +110,8 @@ class ItemsQuery:
     after: Cursor | None = None
     bbox: BboxParam | None = None
     datetime: Interval | None = None
+    #: The layer as it was at this time (gis.api.features.asof).
+    as_of: dt.datetime | None = None
     equals: tuple[tuple[FieldDef, object], ...] = ()
     filter: Tree | None = None
     filter_crs: CrsRef = crs.CRS84
@@ -120,7 +123,10 @@ class ItemsQuery:
     def selects(self) -> bool:
         """Whether anything narrows the layer down."""
         return (
-            any(v is not None for v in (self.bbox, self.datetime, self.filter, self.search, self.sheet))
+            any(
+                v is not None
+                for v in (self.bbox, self.datetime, self.as_of, self.filter, self.search, self.sheet)
+            )
             or self.equals != ()
         )
 
@@ -130,10 +136,25 @@ def property_parameters(layer: Layer) -> tuple[FieldDef, ...]:
     return tuple(f for f in layer.public_fields if f.name not in ITEMS)
 
 
+def item_parameters(layer: Layer) -> tuple[str, ...]:
+    """The parameters of one item."""
+    return (*ONE_ITEM, "datetime") if keeps_states(layer) else ONE_ITEM
+
+
 def offered_crs(city: City) -> tuple[CrsRef, ...]:
     """The CRSs of ``crs``, ``bbox-crs`` and ``filter-crs``; the first is the default."""
     codes = dict.fromkeys((crs.WGS84, crs.WEB_MERCATOR, city.crs.storage, *city.crs.offered))
     return (crs.CRS84, *(crs.ref(code) for code in codes))
+
+
+def read_crs(given: Mapping[str, str], city: City) -> CrsRef:
+    """``crs`` of a request; CRS84 without it. Raises UsageError."""
+    return _crs(given, "crs", city)
+
+
+def read_bbox(given: Mapping[str, str], city: City) -> BboxParam | None:
+    """``bbox`` and ``bbox-crs`` of a request; None where they leave nothing out. Raises UsageError."""
+    return _bbox(given, city)
 
 
 def read_view(given: Mapping[str, str], layer: Layer, city: City) -> View:
@@ -150,13 +171,15 @@ def read_items(given: Mapping[str, str], layer: Layer, city: City, output: str) 
     for name, value in given.items():
         text_value(value, name)
     sort = _sort(given.get("sortby"), layer)
+    as_of, interval = read_datetime(given, layer)
     query = ItemsQuery(
         view=read_view(given, layer, city),
         limit=_limit(given.get("limit"), output),
         offset=_offset(given.get("offset")),
         after=read_token(given["after"], sort_signature(sort)) if "after" in given else None,
         bbox=_bbox(given, city),
-        datetime=interval_value(given["datetime"]) if "datetime" in given else None,
+        datetime=interval,
+        as_of=as_of,
         equals=_equals(given, layer),
         filter=_filter(given),
         filter_crs=_crs(given, "filter-crs", city),

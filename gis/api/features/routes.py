@@ -1,4 +1,4 @@
-"""The routes of items and of one item."""
+"""The routes of items and of one item. Writing is gis.api.write.items."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gis.api.features import item, mend, page
+from gis.api.features.asof import read_datetime
 from gis.api.features.leaving import while_connected
-from gis.api.features.params import FORMATS, ITEMS, ONE_ITEM, property_parameters, read_items, read_view
+from gis.api.features.params import (
+    FORMATS,
+    ITEMS,
+    item_parameters,
+    property_parameters,
+    read_items,
+    read_view,
+)
 from gis.api.features.values import INT8_MAX, text_value
 from gis.api.negotiate import choose_format, choose_language, known_parameters
 from gis.api.state import state_of
+from gis.api.write import items as write
 from gis.errors import NotFoundError
 
-#: Reading only. QGIS takes a collection for editable when POST is among these.
 ALLOW = {"Allow": "GET, HEAD, OPTIONS"}
 _METHODS = ["GET", "HEAD", "OPTIONS"]
 
@@ -24,7 +32,9 @@ async def items(request: Request) -> Response:
     state = state_of(request)
     layer = state.layer(request.path_params["collection"])
     if request.method == "OPTIONS":
-        return Response(headers=ALLOW)
+        return write.options(request, state, layer, item=False)
+    if request.method == "POST":
+        return await write.create(request, state, layer)
     given = known_parameters(request, (*ITEMS, *(f.name for f in property_parameters(layer))))
     output = choose_format(request, FORMATS)
     language = choose_language(request, state.city.languages)
@@ -38,15 +48,20 @@ async def one(request: Request) -> Response:
     state = state_of(request)
     layer = state.layer(request.path_params["collection"])
     if request.method == "OPTIONS":
-        return Response(headers=ALLOW)
-    given = known_parameters(request, ONE_ITEM)
+        return write.options(request, state, layer, item=True)
+    if request.method in ("PUT", "PATCH"):
+        return await write.change(request, state, layer, _fid(request.path_params["fid"]))
+    if request.method == "DELETE":
+        return await write.delete(request, state, layer, _fid(request.path_params["fid"]))
+    given = known_parameters(request, item_parameters(layer))
     for name, value in given.items():
         text_value(value, name)
     output = choose_format(request, {name: FORMATS[name] for name in item.OUTPUTS})
     language = choose_language(request, state.city.languages)
     view = read_view(given, layer, state.city)
+    as_of, _ = read_datetime(given, layer)
     asked = page.Asked(request, state, layer, given, output, language)
-    return await while_connected(request, item.respond(asked, view, _fid(request.path_params["fid"])))
+    return await while_connected(request, item.respond(asked, view, _fid(request.path_params["fid"]), as_of))
 
 
 async def mend_of(request: Request) -> Response:
@@ -71,7 +86,12 @@ def _fid(text: str) -> int:
 
 
 ROUTES = [
-    Route("/collections/{collection}/items", items, methods=_METHODS, name="items"),
-    Route("/collections/{collection}/items/{fid}", one, methods=_METHODS, name="item"),
+    Route("/collections/{collection}/items", items, methods=[*_METHODS, "POST"], name="items"),
+    Route(
+        "/collections/{collection}/items/{fid}",
+        one,
+        methods=[*_METHODS, "PUT", "PATCH", "DELETE"],
+        name="item",
+    ),
     Route("/collections/{collection}/items/{fid}/mend", mend_of, methods=_METHODS, name="mend"),
 ]

@@ -8,13 +8,14 @@ from typing import Final
 
 from psycopg import sql
 
+from gis.api.features.asof import sources
 from gis.api.features.binding import Bind
 from gis.api.features.boxes import box_condition
 from gis.api.features.filters import Compiler, FilterContext
 from gis.api.features.params import ItemsQuery
 from gis.api.features.search import search_branches
 from gis.api.features.values import Interval
-from gis.db.sql import column
+from gis.db.sql import column, table
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -25,25 +26,35 @@ GEOM: Final = sql.Identifier("geom")
 class Selection:
     """What narrows a layer down: conditions as SQL text, and their values.
 
-    All ``conditions`` have to hold, and one of ``branches`` if there are any.
+    All ``conditions`` have to hold, and one of ``branches`` if there are any. ``sources``: what is read, each
+    with a condition of its own; more than one when a former state is asked for.
     """
 
     conditions: tuple[str, ...]
     values: dict[str, object]
     branches: tuple[str, ...] = ()
+    sources: tuple[tuple[str, str | None], ...] = ()
 
-    def where(self, *further: str) -> str:
-        """``WHERE ...``, or nothing."""
+    def together(self, *further: str) -> tuple[str, ...]:
+        """``table WHERE ...`` of each source."""
         either = (f"({' OR '.join(self.branches)})",) if self.branches else ()
-        return _where(*self.conditions, *either, *further)
+        return self._of_each(*self.conditions, *either, *further)
 
     def apart(self, *further: str) -> tuple[str, ...]:
-        """The same rows as those of ``where``, as one or more ``WHERE`` that have no row in common."""
+        """The same rows as those of ``together``, each branch from each source: none twice."""
         if not self.branches:
-            return (self.where(*further),)
+            return self.together(*further)
         return tuple(
-            _where(*self.conditions, *(f"NOT {b}" for b in self.branches[:n]), branch, *further)
+            found
             for n, branch in enumerate(self.branches)
+            for found in self._of_each(
+                *self.conditions, *(f"NOT {b}" for b in self.branches[:n]), branch, *further
+            )
+        )
+
+    def _of_each(self, *found: str) -> tuple[str, ...]:
+        return tuple(
+            f"{name} {_where(*([own] if own else []), *found)}".rstrip() for name, own in self.sources
         )
 
 
@@ -56,8 +67,11 @@ def select(layer: Layer, query: ItemsQuery, storage: int) -> Selection:
     bind = Bind()
     found = _conditions(layer, query, storage, bind)
     branches = [] if query.search is None else search_branches(layer, query.search, bind)
+    read: tuple[tuple[str, str | None], ...] = ((table(layer).as_string(None), None),)
+    if query.as_of is not None:
+        read = sources(layer, query.as_of, bind)
     return Selection(
-        tuple(c.as_string(None) for c in found), bind.values, tuple(b.as_string(None) for b in branches)
+        tuple(c.as_string(None) for c in found), bind.values, tuple(b.as_string(None) for b in branches), read
     )
 
 

@@ -35,6 +35,7 @@ from gis.api.processes import routes as processes
 from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
+from gis.api.write import changesets
 from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
@@ -56,6 +57,7 @@ ROUTES: Sequence[BaseRoute] = (
     *ogc.ROUTES,
     *processes.ROUTES,
     *feed.ROUTES,
+    *changesets.ROUTES,
     *catalogue.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,

@@ -77,7 +77,7 @@ async def documents(wanted: Wanted, since: int, upto: int, most: int) -> Documen
     """The first changesets after ``since`` up to ``upto`` (feed.horizon, asked before)."""
     async with wanted.state.pool.connection() as connection:
         page = await feed.changesets(connection, since, upto, most, wanted.ids, wanted.near)
-        made = [_changeset(wanted, entry) for entry in page.entries]
+        made = [told_changeset(wanted, entry) for entry in page.entries]
         if wanted.detail == "none" or not made:
             return Documents(made, page.reached, page.more)
         told, last = await _features(connection, wanted, [one["id"] for one in made], (0, "", 0))
@@ -101,7 +101,7 @@ async def one_document(
         page = await feed.changesets(connection, changeset - 1, changeset, 1, wanted.ids, wanted.near)
         if not page.entries:
             return None
-        made = _changeset(wanted, page.entries[0])
+        made = told_changeset(wanted, page.entries[0])
         if wanted.detail != "none":
             told, last = await _features(connection, wanted, [changeset], (changeset, *after))
             made["features"] = told.get(changeset, [])
@@ -115,7 +115,8 @@ def _rest(wanted: Wanted, last: Touch) -> dict[str, str]:
     return link(href, "next", JSON, "next", wanted.language)
 
 
-def _changeset(wanted: Wanted, entry: Any) -> dict[str, Any]:
+def told_changeset(wanted: Wanted, entry: Any) -> dict[str, Any]:
+    """A changeset as JSON: an entry of feed.Page, without its features."""
     made: dict[str, Any] = {
         "id": entry["id"],
         "at": entry["at"].replace("+00:00", "Z"),

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 
 from gis.api import catalogue, feed, metrics, ops, pages, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
+from gis.api.accounts import routes as accounts
 from gis.api.accounts.origin import OwnOrigin
 from gis.api.auth import Authenticate
 from gis.api.compress import Compress
@@ -56,6 +57,7 @@ ROUTES: Sequence[BaseRoute] = (
     *features.ROUTES,
     *ogc.ROUTES,
     *processes.ROUTES,
+    *accounts.ROUTES,
     *feed.ROUTES,
     *changesets.ROUTES,
     *catalogue.ROUTES,

@@ -15,6 +15,12 @@ from shapely import Geometry
 from gis.crs import WGS84, densify
 from gis.errors import UsageError
 
+#: Codes that were found among the wanted, the union of their wards as WKB, its CRS.
+WARDS = (
+    "SELECT array_agg(DISTINCT commune_code::text), ST_AsBinary(ST_UnaryUnion(ST_Collect(geom))),"
+    " min(ST_SRID(geom)) FROM layer.admin_ward WHERE commune_code = ANY (%s)"
+)
+
 #: An area is compared with each feature that is written.
 MOST_POINTS = 100_000
 
@@ -37,11 +43,7 @@ def of_wards(connection: Connection, codes: Iterable[str]) -> Area:
     wanted = sorted({str(code).strip() for code in codes})
     if not wanted:
         raise UsageError("no ward was given", code="invalid-area")
-    row = connection.execute(
-        "SELECT array_agg(DISTINCT commune_code::text), ST_AsBinary(ST_UnaryUnion(ST_Collect(geom))),"
-        " min(ST_SRID(geom)) FROM layer.admin_ward WHERE commune_code = ANY (%s)",
-        (wanted,),
-    ).fetchone()
+    row = connection.execute(WARDS, (wanted,)).fetchone()
     assert row is not None
     return from_wards(wanted, *row)
 

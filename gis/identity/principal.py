@@ -64,13 +64,15 @@ class Principal:
         )
         return ("*",) if any(g.for_all for g in grants) else tuple(sorted({g.agency for g in grants}))
 
+    def editing(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> tuple[Grant, ...]:
+        """The grants by which features of the layer may be changed."""
+        if not layer.definition.editable or not self.allows("edit", layer.id):
+            return ()
+        return tuple(g for g in self.grants if g.role != "viewer" and _covers(g, layer, sectors))
+
     def may_edit(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether some features of the layer may be changed."""
-        return (
-            layer.definition.editable
-            and self.allows("edit", layer.id)
-            and any(g.role != "viewer" and _covers(g, layer, sectors) for g in self.grants)
-        )
+        return bool(self.editing(layer, sectors))
 
     def stewards(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether the layer is among those that the account is steward (or admin) of."""

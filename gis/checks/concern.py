@@ -1,15 +1,19 @@
 """Which rules an edit concerns, and the windows in which it can have changed their findings.
 
-Which findings can a changed feature C affect? By the contract of local rules (gis.checks.window) whatever
-decides a finding lies within the rule's reach of the anchor, or of a judged feature whose box, grown by the
-reach, holds the anchor. So all such anchors are in the box of C grown by the reach, or in the boxes, grown
-likewise, of the judged features that C is in reach of: these are the windows of an edit.
+Which findings can a changed feature C affect? By the contract of local rules (gis.checks.window) a finding is
+the same in whatever window its anchor lies, the smallest one around the anchor too, and of that window only
+what comes within the rule's reach is read. So all anchors that C matters to lie in the box of C grown by the
+reach: this is the window of an edit. And where a rule judges each feature by itself (Need.alone), only C.
+
+Of an edit that kept the geometry, rules are judged that read one of the changed attributes; of one that kept
+the attributes, those that read geometry (Need.columns, Need.shape).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,34 +21,64 @@ import shapely
 
 from gis.checks.dbsource import DatabaseSource
 from gis.checks.encode import Encoder
-from gis.checks.findings import needs_of
 from gis.checks.model import Application
-from gis.checks.registry import applications
+from gis.checks.registry import applications, rules
 from gis.checks.source import Box
-from gis.checks.window import Setting, grown
+from gis.checks.window import Need, Setting, grown
 
-#: Reaches up to this (m) are made equal, so that most rules of a layer share their windows.
-_SHORT_M = 8.0
+#: Reaches up to these (m) are made equal, so that rules share their windows and what is read for them.
+_STEPS = (5.0, 10.0)
 #: So many boxes are merged one by one; more become one.
 _MOST_BOXES = 400
+#: What every finding shows of a feature, and what changes with every edit.
+_ALWAYS, _STAMPED = frozenset({"asset_id", "owner"}), frozenset({"version", "updated_at"})
 
 
 @dataclass(frozen=True)
 class Change:
-    """A feature that an edit made (``old`` None), changed, or took away (``new`` None); storage CRS."""
+    """A feature that an edit made (``old`` None), changed, or took away (``new`` None); storage CRS.
+
+    ``columns``: the attributes whose values changed; None: not known.
+    """
 
     layer: str
     fid: int
     old: shapely.Geometry | None
     new: shapely.Geometry | None
+    columns: frozenset[str] | None = None
+
+    @cached_property
+    def kind(self) -> tuple[bool, frozenset[str] | None]:
+        """Whether its geometry is another, and which attributes are (None: perhaps all)."""
+        if self.old is None or self.new is None:
+            return True, None
+        moved = self.old is not self.new and not shapely.equals_identical(self.old, self.new)
+        return moved, None if self.columns is None or self.columns & _ALWAYS else self.columns | _STAMPED
+
+    def boxes(self) -> Iterator[Box]:
+        for shape in (self.old, self.new):
+            if shape is not None and not shape.is_empty:
+                minx, miny, maxx, maxy = shape.bounds
+                yield minx, miny, maxx, maxy
+
+
+@dataclass(frozen=True)
+class Lonely:
+    """Applications that judge features of a layer each by itself."""
+
+    layer: str
+    apps: list[Application]
+    changes: list[Change]
 
 
 @dataclass
 class Plan:
-    """Windows of an edit: applications that judge the same boxes, and those that judge the whole."""
+    """Windows of an edit: applications that judge the same boxes; features that are judged alone; and
+    applications that judge the whole by the features (layer -> fids) that matter to them."""
 
     groups: list[tuple[list[Application], list[Box]]] = field(default_factory=list)
-    globals: list[Application] = field(default_factory=list)
+    lonely: list[Lonely] = field(default_factory=list)
+    globals: list[tuple[Application, dict[str, frozenset[int]]]] = field(default_factory=list)
 
     def boxes(self) -> Iterator[Box]:
         for _, some in self.groups:
@@ -53,26 +87,52 @@ class Plan:
 
 @dataclass(frozen=True)
 class Concern:
-    """An application, the layers that it reads, and how far (m) around its window.
-
-    ``reach``: how far around the features that it judges its anchors are; None when an edit is judged around
-    itself alone (Need.centred).
-    """
+    """An application, and what of each layer decides its findings."""
 
     app: Application
-    reads: Mapping[str, float]
-    reach: float | None
+    reads: Mapping[str, Need]
 
     @classmethod
     def of(cls, app: Application, setting: Setting) -> Concern:
-        if app.rule.scope == "global":
-            return cls(app, dict.fromkeys((*app.layers, *app.against), 0.0), 0.0)
-        reads = dict.fromkeys(app.layers, 0.0)
-        needs = needs_of([app], setting.catalogue)
-        for need in needs:
-            reads[need.layer] = max(reads.get(need.layer, 0.0), _rounded(need.reach))
-        centred = bool(needs) and all(need.centred for need in needs)
-        return cls(app, reads, None if centred else max(reads[layer] for layer in app.layers))
+        known = rules()[app.rule.id]
+        needs = known.needs or known.decided
+        reads: dict[str, Need] = {}
+        for need in needs(app, setting.catalogue) if needs is not None else ():
+            reads[need.layer] = _together(reads.get(need.layer), need)
+        if app.rule.scope == "global" and needs is None:
+            every = {layer: _everything(layer, setting) for layer in (*app.layers, *app.against)}
+            return cls(app, every)
+        return cls(app, reads)
+
+    def matters(self, change: Change, standing: frozenset[str]) -> bool:
+        """Whether the change can affect findings. ``standing``: applications with findings about it, which
+        move with it."""
+        moved, columns = change.kind
+        need = self.reads[change.layer]
+        if columns is None or not columns.isdisjoint(need.columns):
+            return True
+        return moved and (need.shape or self.app.key in standing)
+
+    def is_lonely(self, layer: str) -> bool:
+        return self.app.rule.scope == "local" and layer in self.app.layers and self.reads[layer].alone
+
+
+def _everything(layer: str, setting: Setting) -> Need:
+    return Need(layer, tuple(f.name for f in setting.catalogue.layers[layer].fields))
+
+
+def _together(one: Need | None, other: Need) -> Need:
+    """The needs of a layer that is asked for twice."""
+    if one is None:
+        return other
+    return Need(
+        one.layer,
+        tuple(dict.fromkeys([*one.columns, *other.columns])),
+        max(one.reach, other.reach),
+        one.centred and other.centred,
+        one.shape or other.shape,
+        one.alone and other.alone,
+    )
 
 
 @dataclass(frozen=True)
@@ -83,14 +143,24 @@ class Known:
     encoder: Encoder
     concerns: tuple[Concern, ...]
     by_layer: Mapping[str, tuple[Concern, ...]]
-    #: Statements of DatabaseSource.
+    #: Statements of DatabaseSource, and what concerns a kind of change.
     queries: dict[Any, Any] = field(default_factory=dict)
+    chosen: dict[Any, tuple[Concern, ...]] = field(default_factory=dict)
 
-    def concerned(self, changes: Iterable[Change]) -> list[Concern]:
-        """The applications that a change of these layers can matter to, each once."""
-        layers = dict.fromkeys(change.layer for change in changes)
-        found = {id(one): one for layer in layers for one in self.by_layer.get(layer, ())}
-        return list(found.values())
+    @cached_property
+    def by_key(self) -> Mapping[str, Application]:
+        """The applications by their keys."""
+        return {one.app.key: one.app for one in self.concerns}
+
+    def concerned(self, change: Change, standing: frozenset[str] = frozenset()) -> tuple[Concern, ...]:
+        """The applications that the change can matter to."""
+        key = (change.layer, change.kind, standing)
+        found = self.chosen.get(key)
+        if found is None:
+            found = tuple(c for c in self.by_layer.get(change.layer, ()) if c.matters(change, standing))
+            if len(self.chosen) < 4096:
+                self.chosen[key] = found
+        return found
 
 
 _LAST: list[Known] = []
@@ -98,49 +168,79 @@ _LAST: list[Known] = []
 
 def known_of(setting: Setting) -> Known:
     """Of the last catalogue, since a server has one until its layer files change."""
+    last = _LAST[0] if _LAST else None
     if (
-        not _LAST
-        or _LAST[0].setting.catalogue is not setting.catalogue
-        or _LAST[0].setting.city != setting.city
+        last is None
+        or last.setting.catalogue is not setting.catalogue
+        or last.setting.city != setting.city
+        or last.setting.today != setting.today
     ):
-        concerns = tuple(Concern.of(app, setting) for app in applications(setting.catalogue))
-        by_layer: dict[str, list[Concern]] = {}
-        for one in concerns:
-            for layer in one.reads:
-                by_layer.setdefault(layer, []).append(one)
-        frozen = {layer: tuple(some) for layer, some in by_layer.items()}
-        _LAST[:] = [Known(setting, Encoder(setting), concerns, frozen)]
-    return _LAST[0]
+        last = made_of(setting, (Concern.of(app, setting) for app in applications(setting.catalogue)))
+        _LAST[:] = [last]
+    return last
 
 
-def plan_of(source: DatabaseSource, concerns: Iterable[Concern], changes: Sequence[Change]) -> Plan:
-    """Which applications judge which windows."""
+def made_of(setting: Setting, concerns: Iterable[Concern]) -> Known:
+    """For some applications."""
+    every = tuple(concerns)
+    by_layer: dict[str, list[Concern]] = {}
+    for one in every:
+        for layer in one.reads if rules()[one.app.rule.id].edits else ():
+            by_layer.setdefault(layer, []).append(one)
+    frozen = {layer: tuple(some) for layer, some in by_layer.items()}
+    return Known(setting, Encoder(setting), every, frozen)
+
+
+def plan_of(
+    known: Known, source: DatabaseSource, changes: Sequence[Change], standing: frozenset[str] | None = None
+) -> Plan:
+    """Which applications judge what.
+
+    ``standing``: only what is judged on top because there are findings of these applications.
+    """
     plan = Plan()
-    boxes: dict[str, list[Box]] = {}
+    alone: dict[tuple[str, tuple[int, ...]], tuple[list[Application], list[Change]]] = {}
+    near: dict[int, tuple[Concern, dict[str, list[Box]]]] = {}
+    whole: dict[int, tuple[Application, dict[str, set[int]]]] = {}
     for change in changes:
-        boxes.setdefault(change.layer, []).extend(boxes_of(change))
-    groups: dict[Any, list[Application]] = {}
-    for concern in concerns:
-        moved = concern.reads.keys() & boxes.keys()
-        if not moved:
-            continue
-        if concern.app.rule.scope == "global":
-            plan.globals.append(concern.app)
-            continue
-        near = tuple(sorted((layer, concern.reads[layer]) for layer in moved))
-        groups.setdefault((concern.app.layers, near, concern.reach), []).append(concern.app)
-    known: dict[tuple[str, Box], list[Box]] = {}
-    for (judged, moved, reach), some in groups.items():
-        around = merged(grown(box, by) for layer, by in moved for box in boxes[layer])
-        windows = list(around)
-        for box in around if reach is not None else ():
-            for layer in judged:
-                if (layer, box) not in known:
-                    known[layer, box] = source.boxes(layer, box)
-                windows += [grown(found, reach or 0.0) for found in known[layer, box]]
-        # The east and north sides of a window are not its own.
-        plan.groups.append((some, merged(grown(window, 0.001) for window in windows)))
+        concerned = known.concerned(change)
+        if standing is not None:
+            first = set(map(id, concerned))
+            concerned = tuple(c for c in known.concerned(change, standing) if id(c) not in first)
+        lonely = [c for c in concerned if c.is_lonely(change.layer)]
+        if lonely:
+            key = (change.layer, tuple(map(id, lonely)))
+            alone.setdefault(key, ([c.app for c in lonely], []))[1].append(change)
+        for one in concerned:
+            if one.app.rule.scope == "global":
+                fids = whole.setdefault(id(one), (one.app, {}))[1]
+                fids.setdefault(change.layer, set()).add(change.fid)
+            elif not one.is_lonely(change.layer):
+                boxes = near.setdefault(id(one), (one, {}))[1]
+                boxes.setdefault(change.layer, []).extend(change.boxes())
+    plan.lonely = [Lonely(layer, apps, some) for (layer, _), (apps, some) in alone.items()]
+    plan.globals = [
+        (app, {layer: frozenset(some) for layer, some in fids.items()}) for app, fids in whole.values()
+    ]
+    shared: dict[tuple[Box, ...], list[Application]] = {}
+    for one, moved in near.values():
+        shared.setdefault(tuple(sorted(set(_windows(source, one, moved)))), []).append(one.app)
+    plan.groups = [(apps, merged(boxes)) for boxes, apps in shared.items()]
     return plan
+
+
+def _windows(source: DatabaseSource, one: Concern, moved: Mapping[str, Sequence[Box]]) -> Iterator[Box]:
+    """Where anchors are that these changes matter to."""
+    for layer, boxes in moved.items():
+        need = one.reads[layer]
+        reach = next((step for step in _STEPS if need.reach < step), need.reach + 0.001)
+        for box in boxes:
+            # The east and north sides of a window are not its own: hence more than the reach.
+            yield grown(box, reach)
+            if not need.centred:
+                for judged in one.app.layers:
+                    for found in source.boxes(judged, grown(box, reach)):
+                        yield grown(found, one.reads[judged].reach + 0.001)
 
 
 def merged(boxes: Iterable[Box]) -> list[Box]:
@@ -168,15 +268,3 @@ def merged(boxes: Iterable[Box]) -> list[Box]:
         else:
             found.append(box)
     return sorted(found)
-
-
-def boxes_of(change: Change) -> Iterator[Box]:
-    for shape in (change.old, change.new):
-        if shape is not None and not shape.is_empty:
-            minx, miny, maxx, maxy = shape.bounds
-            yield minx, miny, maxx, maxy
-
-
-def _rounded(reach: float) -> float:
-    """Short reaches are one, so that most rules of a layer share their windows."""
-    return max(reach, _SHORT_M)

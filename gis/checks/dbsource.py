@@ -6,7 +6,7 @@ Measured on 25,000 parcels with geometry and 6 columns: see ``_select``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -43,25 +43,68 @@ class DatabaseSource:
         """``queries``: statements made for this catalogue before, for sources that live briefly."""
         self._connection, self._catalogue, self._srid = connection, catalogue, srid
         self._queries: dict[Any, bytes] = {} if queries is None else queries
+        self._asked: dict[Any, psycopg.Cursor[Any]] = {}
+
+    def ask(self, wanted: Iterable[tuple[str, Box, tuple[str, ...]]]) -> None:
+        """Send for features that will be wanted (layer, box, columns). In pipeline mode this waits for
+        nothing; ``features`` takes what came."""
+        for layer, box, columns in wanted:
+            if (layer, box, columns) not in self._asked and not np.isnan(box[0]) and box != EVERYWHERE:
+                query, values = self._in_box(self._catalogue.layers[layer], box, columns)
+                cursor = self._connection.cursor(binary=True)
+                self._asked[layer, box, columns] = cursor.execute(query, values)
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         of = self._catalogue.layers[layer]
         if np.isnan(box[0]):  # NOWHERE: the tables take finite geometry only
             return empty(of, columns)
-        where, values = self._meets(box)
-        query = self._query(
-            ("features", layer, tuple(columns), geometry, box == EVERYWHERE),
-            lambda: SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
-                _select(of, columns, geometry=geometry, boxes=box != EVERYWHERE), names.table(of), where
-            ),
-        )
-        found = _features(of, columns, self._rows(query, values), geometry=geometry)
+        asked = self._asked.get((layer, box, tuple(columns))) if geometry and self._asked else None
+        if asked is not None:
+            rows = self._asked.pop((layer, box, tuple(columns))).fetchall()
+        else:
+            rows = self._rows(*self._in_box(of, box, columns, geometry=geometry))
+        found = _features(of, columns, rows, geometry=geometry)
         if box == EVERYWHERE or not len(found):
             return found
         # The index and && round boxes to float32: what lies up to 0.1 m beside the box comes along, and rules
         # would see another neighbourhood than in memory.
         meets = _meet(found, box)
         return found if meets.all() else found.take(meets)
+
+    def _in_box(
+        self, layer: Layer, box: Box, columns: Sequence[str], *, geometry: bool = True
+    ) -> tuple[bytes, Sequence[Any]]:
+        where, values = self._meets(box)
+        query = self._query(
+            ("features", layer.id, tuple(columns), geometry, box == EVERYWHERE),
+            lambda: SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
+                _select(layer, columns, geometry=geometry, boxes=box != EVERYWHERE), names.table(layer), where
+            ),
+        )
+        return query, values
+
+    def any_in(self, layer: str, box: Box, only: Composable) -> psycopg.Cursor[Any]:
+        """Asks whether a feature in about ``box`` holds a condition of SQL."""
+        where, values = self._meets(box)
+        query = self._query(
+            ("any", layer, names.rendered(only), box == EVERYWHERE),
+            lambda: SQL("SELECT EXISTS (SELECT FROM {} WHERE {} AND {})").format(
+                names.table(self._catalogue.layers[layer]), where, only
+            ),
+        )
+        return self._connection.execute(query, values)
+
+    def picked(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Callable[[], Features]:
+        """Sends for the features of these ids; gives what takes them."""
+        of = self._catalogue.layers[layer]
+        query = self._query(
+            ("pick", layer, tuple(columns)),
+            lambda: SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
+                _select(of, columns), names.table(of)
+            ),
+        )
+        cursor = self._connection.cursor(binary=True).execute(query, ([int(fid) for fid in fids],))
+        return lambda: _features(of, columns, cursor.fetchall())
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
@@ -137,14 +180,7 @@ class DatabaseSource:
         return found
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
-        of = self._catalogue.layers[layer]
-        query = self._query(
-            ("pick", layer, tuple(columns)),
-            lambda: SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
-                _select(of, columns), names.table(of)
-            ),
-        )
-        return _features(of, columns, self._rows(query, ([int(fid) for fid in fids],)))
+        return self.picked(layer, fids, columns)()
 
     def count(self, layer: str) -> int:
         if layer not in self._catalogue.layers:

@@ -50,7 +50,7 @@ def finding(
         unit=app.rule.unit,
         words=words or {},
         mends=tuple(mends),
-        reject=app.reject,
+        reject=bool(app.reject),
         restricted=restricted or hidden,
         network=app.network,
     )
@@ -80,7 +80,7 @@ def about_layer(
         limit=limit,
         unit=app.rule.unit,
         words=words or {},
-        reject=app.reject,
+        reject=bool(app.reject),
         restricted=restricted or not layer.is_public,
         network=app.network,
     )

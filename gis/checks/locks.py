@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from gis.checks.source import Box
 
@@ -27,27 +26,28 @@ def hold_alone(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_FINDINGS])
 
 
-def try_hold_together(connection: psycopg.Connection[Any]) -> bool:
-    """Hold the findings with other edits; False while a run writes."""
-    row = connection.execute("SELECT pg_try_advisory_xact_lock_shared(%s, 0)", [_FINDINGS]).fetchone()
-    return bool(row and row[0])
+#: Hold the findings with other edits; false while a run writes.
+TRY_HOLD_TOGETHER = f"SELECT pg_try_advisory_xact_lock_shared({_FINDINGS}, 0)"
+_HOLD = (
+    f"SELECT pg_advisory_xact_lock_shared({_CELLS}, 0)::text UNION ALL"  # noqa: S608 - numbers of ours
+    f" SELECT pg_advisory_xact_lock({_CELLS}, cell)::text"
+    " FROM (SELECT unnest(%s::integer[]) AS cell ORDER BY 1) AS cells"
+)
+_HOLD_ALL = f"SELECT pg_advisory_xact_lock({_CELLS}, 0)"
 
 
-def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box], *, wait: bool = True) -> bool:
-    """Hold the ground of ``boxes`` alone; False when it is not ``wait`` and another edit holds some of it.
+def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box]) -> None:
+    """Wait for the ground of ``boxes``, and hold it alone. Where the connection is in pipeline mode, what
+    follows waits on the server.
 
     In one call locks are always taken in one order, so that no two edits wait for each other.
     """
     cells = _cells(boxes)
-    take = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
     # 0 is all the ground: the others hold it together, a very large edit alone.
-    query = SQL(
-        "SELECT bool_and(got IS DISTINCT FROM 'false') FROM ("
-        "SELECT {}(%(key)s, 0)::text AS got UNION ALL SELECT {}(%(key)s, cell)::text FROM"
-        " (SELECT unnest(%(cells)s::integer[]) AS cell ORDER BY 1) AS cells) AS taken"
-    ).format(Identifier(f"{take}_shared" if cells else take), Identifier(take))
-    row = connection.execute(query, {"key": _CELLS, "cells": sorted(cells)}).fetchone()
-    return bool(row and row[0])
+    if cells:
+        connection.execute(_HOLD, [sorted(cells)])
+    else:
+        connection.execute(_HOLD_ALL)
 
 
 def _cells(boxes: Iterable[Box]) -> set[int]:

@@ -54,6 +54,9 @@ class Rule:
     dimensions: tuple[int, ...] = (0, 1, 2, -1)
     #: Judges all geometry, sound or not. Others see sound features only (Features.sound).
     sees_unsound: bool = False
+    #: What breaks it may be that the next request has not come yet (the line of a node, the other parcel of a
+    #: shared boundary): a request of a single feature is not refused for it, a changeset is.
+    awaits: bool = False
 
     @property
     def family(self) -> str:
@@ -73,8 +76,8 @@ class Application:
     layers: tuple[str, ...]
     parameters: Mapping[str, Value | None] = field(default_factory=lambda: MappingProxyType({}))
     severity: Severity = "E"
-    #: An edit that causes a finding of this rule is refused.
-    reject: bool = False
+    #: Whether an edit that causes a finding of this rule is refused; None: as Rule.refuses says.
+    reject: bool | None = None
     #: The layers that they are judged by (XLY).
     against: tuple[str, ...] = ()
     #: Which features of these layers are meant (XLY); a layer that none of them names is meant whole.
@@ -97,6 +100,12 @@ class Application:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError(f"{self.rule.id}: {name} is {value!r}, not a number")
         return float(value)
+
+    def refuses(self, severity: Severity, *, stepwise: bool) -> bool:
+        """Whether an edit is refused that causes such a finding. ``stepwise``: one request of several."""
+        if self.reject is not None:
+            return self.reject
+        return severity == "E" and not (stepwise and self.rule.awaits)
 
     def text(self, name: str) -> str:
         value = self.parameters[name]

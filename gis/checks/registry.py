@@ -10,6 +10,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from psycopg.sql import Composable
+
 import gis.checks.rules as package
 from gis.checks.model import Application, Finding, Rule, Value
 from gis.checks.whole import Whole
@@ -27,36 +29,44 @@ _COMMON = ("severity", "reject")
 @dataclass(frozen=True)
 class Implementation:
     """A rule with its code. ``needs``: what a local rule reads. ``also``: what a local rule says of layers
-    as a whole, in findings whose anchor is nowhere (see also_whole)."""
+    as a whole, in findings whose anchor is nowhere (see also_whole).
+
+    For edits: ``decided``: what decides the findings of a global rule (None: perhaps everything); ``edits``:
+    False when a global rule does not judge edits at all; ``only``: condition on rows of a judged layer, and
+    where none in a window holds it, a local rule finds nothing there.
+    """
 
     rule: Rule
     run: Any
     needs: Needs | None
     also: Any = None
+    decided: Needs | None = None
+    edits: bool = True
+    only: Composable | None = None
 
 
 _FOUND: dict[str, Implementation] = {}
 
 
-def reads(*columns: str, reach: float = 0.0) -> Needs:
-    """Needs of a rule that reads nothing but the layers it judges."""
+def reads(*columns: str, reach: float = 0.0, alone: bool = False, shape: bool = True) -> Needs:
+    """Needs of a rule that reads nothing but the layers it judges (``alone``, ``shape``: see Need)."""
 
     def needs(app: Application, _: Catalogue) -> Iterable[Need]:
-        return [Need(layer, columns, reach) for layer in app.layers]
+        return [Need(layer, columns, reach, shape=shape, alone=alone) for layer in app.layers]
 
     return needs
 
 
-def local(rule: Rule, needs: Needs) -> Callable[[Local], Local]:
-    """Registers the implementation of a local rule: ``@local(RULE, needs=...)``."""
+def local(rule: Rule, needs: Needs, only: Composable | None = None) -> Callable[[Local], Local]:
+    """Registers the implementation of a local rule: ``@local(RULE, needs=...)``; ``only``: Implementation."""
     assert rule.scope == "local", rule.id
-    return _register(rule, needs)
+    return _register(Implementation(rule, None, needs, only=only))
 
 
-def whole(rule: Rule) -> Callable[[Global], Global]:
-    """Registers the implementation of a global rule: ``@whole(RULE)``."""
+def whole(rule: Rule, decided: Needs | None = None, *, edits: bool = True) -> Callable[[Global], Global]:
+    """Registers the implementation of a global rule: ``@whole(RULE)``; see Implementation."""
     assert rule.scope == "global", rule.id
-    return _register(rule, None)
+    return _register(Implementation(rule, None, None, decided=decided, edits=edits))
 
 
 def also_whole(rule: Rule) -> Callable[[Global], Global]:
@@ -72,11 +82,11 @@ def also_whole(rule: Rule) -> Callable[[Global], Global]:
     return add
 
 
-def _register(rule: Rule, needs: Needs | None) -> Callable[[Any], Any]:
+def _register(made: Implementation) -> Callable[[Any], Any]:
     def add(function: Any) -> Any:
-        if rule.id in _FOUND:
-            raise ValueError(f"{rule.id} is implemented twice")
-        _FOUND[rule.id] = Implementation(rule, function, needs)
+        if made.rule.id in _FOUND:
+            raise ValueError(f"{made.rule.id} is implemented twice")
+        _FOUND[made.rule.id] = replace(made, run=function)
         return function
 
     return add
@@ -194,7 +204,7 @@ def apply(
         layers,
         MappingProxyType(resolved),
         severity,  # type: ignore[arg-type]
-        reject=bool(given.get("reject", False)),
+        reject=None if given.get("reject") is None else bool(given["reject"]),
         against=against,
         network=network,
     )

@@ -104,13 +104,13 @@ class Store:
         """Stored findings of ``apps`` about one of the features (``layer/fid``)."""
         self._look(SQL("k.app = ANY (%(apps)s) AND k.about && %(about)s"), apps=apps, about=about)
 
-    def any_known(
-        self, windows: Sequence[tuple[list[str], Box]], apps: Sequence[str], about: Sequence[str]
-    ) -> bool:
-        """Is there a stored finding that look_in_box or look_at_features would look at?"""
-        values = {**_in_boxes(windows), "apps": list(apps), "about": list(about)}
-        row = self._connection.execute(text.any_known(len(windows)), values).fetchone()
-        return bool(row and row[0])
+    def known_before(
+        self, windows: Sequence[tuple[list[str], Box]], about: Sequence[str]
+    ) -> psycopg.Cursor[Any]:
+        """Asks what text.known_before tells."""
+        return self._connection.execute(
+            text.known_before(len(windows)), {**_in_boxes(windows), "about": list(about)}
+        )
 
     def look_away(self, apps: Sequence[str], box: Box | None) -> None:
         """Leave findings of ``apps`` alone, as far as their anchor is in ``box`` (None: everywhere)."""

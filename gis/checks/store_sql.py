@@ -85,11 +85,14 @@ def look_in_boxes(layer_id: str, number: int) -> bytes:
 
 
 @cache
-def any_known(number: int) -> bytes:
-    """Is there a finding in one of so many windows, or about a feature (parameters: apps, about)?"""
+def known_before(number: int) -> bytes:
+    """Before an edit is judged: whether there is a finding in one of so many windows, the applications with
+    one about a feature (parameter about), and the places of what no edit may judge (keys with "!")."""
     query = SQL(
-        "SELECT EXISTS (SELECT FROM bandoso.finding_key AS k WHERE {}"
-        " OR k.app = ANY (%(apps)s) AND k.about && %(about)s)"
+        "SELECT EXISTS (SELECT FROM bandoso.finding_key AS k WHERE {}),"
+        " (SELECT array_agg(DISTINCT k.app) FROM bandoso.finding_key AS k WHERE k.about && %(about)s),"
+        " (SELECT array_agg(k.app || ' ' || k.ax || ' ' || k.ay) FROM bandoso.finding_key AS k"
+        "  WHERE k.app LIKE '%%!')"
     )
     return names.rendered(query.format(_in_boxes(number)))
 

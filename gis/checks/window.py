@@ -12,7 +12,7 @@ the anchor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -31,14 +31,19 @@ T = TypeVar("T")
 class Need:
     """Features that a rule reads: those whose box meets the window's box grown by ``reach`` (m).
 
-    ``centred``: everything that decides a finding lies within ``reach`` of its anchor (the first half of (2)
-    above), so that an edit is judged around itself alone, not around its neighbours.
+    An edit is judged by what its layers' needs say of them. ``columns``: no other attribute decides anything
+    (but asset_id and owner, which every finding shows). ``shape``: geometry decides; without, it only says
+    where a finding lies. ``alone``: whether a judged feature breaks the rule is not decided by others of this
+    layer. ``centred``: everything that decides a finding lies within ``reach`` of its anchor, which follows
+    from the contract above for windows of any size; False where a feature far from the anchor may move it.
     """
 
     layer: str
     columns: tuple[str, ...] = ()
     reach: float = 0.0
-    centred: bool = False
+    centred: bool = True
+    shape: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,15 @@ class Setting:
 class Window:
     """A box of the city with the features in and around it; each layer is read once for all rules."""
 
-    def __init__(self, box: Box, source: Source, setting: Setting, needs: Iterable[Need]) -> None:
+    def __init__(
+        self,
+        box: Box,
+        source: Source,
+        setting: Setting,
+        needs: Iterable[Need],
+        given: Mapping[str, Features] | None = None,
+    ) -> None:
+        """``given``: layers that are not read: for rules that judge features alone, those to be judged."""
         self.box, self.setting, self._source = box, setting, source
         self._needs: dict[str, tuple[list[str], float]] = {}
         for need in needs:
@@ -62,7 +75,7 @@ class Window:
                 list(dict.fromkeys([*columns, *need.columns])),
                 max(reach, need.reach),
             )
-        self._read: dict[str, Features] = {}
+        self._read: dict[str, Features] = dict(given or {})
         self._memo: dict[Any, Any] = {}
 
     def features(self, layer: str) -> Features:
@@ -71,6 +84,16 @@ class Window:
             columns, reach = self._needs[layer]
             self._read[layer] = self._source.features(layer, grown(self.box, reach), columns)
         return self._read[layer]
+
+    def wants(self) -> Iterator[tuple[str, Box, tuple[str, ...]]]:
+        """What will be read: layer, box, columns."""
+        for layer, (columns, reach) in self._needs.items():
+            if layer not in self._read:
+                yield layer, grown(self.box, reach), tuple(columns)
+
+    def give(self, features: Features) -> None:
+        """Features of a layer that is then not read."""
+        self._read[features.layer.id] = features
 
     def sound(self, layer: str) -> Features:
         """The layer's sound features around the window."""

@@ -10,10 +10,10 @@ import numpy as np
 import psycopg
 import pytest
 import shapely
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from gis.checks import incremental
-from gis.checks.concern import Change, merged
+from gis.checks.concern import Change, known_of, merged
 from gis.checks.incremental import Recheck, clear_due, recheck
 from gis.checks.locks import hold_alone
 from gis.checks.model import Outcome
@@ -64,7 +64,7 @@ class Editor:
 
     def edit(self, layer: str) -> Change:
         fid, old = self.feature(layer)
-        way = self.random.choice(["vertex", "shift", "delete", "copy", "status"])
+        way = self.random.choice(["vertex", "shift", "delete", "copy", "status", "attribute"])
         if way == "delete":
             self.connection.execute(SQL("DELETE FROM {} WHERE fid = %s").format(table(layer)), [fid])
             return Change(layer, fid, old, None)
@@ -72,7 +72,9 @@ class Editor:
             self.connection.execute(
                 SQL("UPDATE {} SET status = 'removed' WHERE fid = %s").format(table(layer)), [fid]
             )
-            return Change(layer, fid, old, old)
+            return Change(layer, fid, old, old, frozenset({"status"}))
+        if way == "attribute":
+            return Change(layer, fid, old, old, frozenset({self.other_value(layer, fid)}))
         if way == "copy":
             new = shapely.transform(old, lambda xyz: xyz + self.step(xyz, 0.3), include_z=old.has_z)
             row = self.connection.execute(
@@ -89,7 +91,20 @@ class Editor:
         else:
             new = shapely.transform(old, self.one_vertex, include_z=old.has_z)
         self.put(layer, fid, new)
-        return Change(layer, fid, old, new)
+        return Change(layer, fid, old, new, frozenset())
+
+    def other_value(self, layer: str, fid: int) -> str:
+        """Give an attribute, which is named, the value of another feature, or none."""
+        fields = [f for f in self.checked.setting.catalogue.layers[layer].own_fields if not f.required]
+        name = self.random.choice(fields).name
+        self.connection.execute(
+            SQL(
+                "UPDATE {0} SET {1} = (SELECT {1} FROM {0} ORDER BY md5(asset_id || %s) LIMIT 1)"
+                " WHERE fid = %s"
+            ).format(table(layer), Identifier(name)),
+            [str(self.random.random()), fid],
+        )
+        return name
 
     def step(self, xyz: np.ndarray, by: float) -> np.ndarray:
         return np.array([self.random.uniform(-by, by), self.random.uniform(-by, by), 0.0])[: xyz.shape[1]]
@@ -105,7 +120,7 @@ class Editor:
         return recheck(self.connection, self.checked.setting, changes)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_edits_leave_what_a_run_would_leave(checked: CheckedCity, seed: int) -> None:
     editor = Editor(checked, seed)
     new = mended = 0
@@ -147,6 +162,66 @@ def moved_parcel(checked: CheckedCity, connection: psycopg.Connection, number: i
         [shapely.to_wkb(new), row[0]],
     )
     return [Change("cadastre_parcel", row[0], old, new)]
+
+
+def test_the_checker_of_a_members_edit_sees_and_writes_as_the_owner_does(checked: CheckedCity) -> None:
+    """In a session of the login role, which by itself may do nothing."""
+
+    def told(connection: psycopg.Connection, done: Recheck) -> tuple[object, ...]:
+        stored = connection.execute(
+            "SELECT asset_id, state, message_en FROM layer.finding UNION ALL"
+            " SELECT asset_id, state, message_en FROM layer.finding_restricted ORDER BY 1"
+        ).fetchall()
+        return brief_of(done), sorted(done.mended), done.deferred, stored
+
+    with psycopg.connect(checked.db.owner_dsn) as connection:
+        changes = moved_parcel(checked, connection, 500)
+        wanted = told(connection, recheck(connection, checked.setting, changes))
+        connection.rollback()
+    assert wanted[0]
+    with psycopg.connect(checked.db.app_dsn) as connection:
+        for role in ("bandoso_reader", "bandoso_member", "bandoso_editor"):
+            connection.execute(f"SET LOCAL ROLE {role}")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                recheck(connection, checked.setting, changes)
+        connection.rollback()
+    with psycopg.connect(checked.db.app_dsn) as connection, psycopg.connect(checked.db.owner_dsn) as owner:
+        # The feature is moved by its owner: here only the checks are looked at.
+        moved_parcel(checked, owner, 500)
+        owner.commit()
+        try:
+            connection.execute("SET LOCAL ROLE bandoso_checker")
+            found = told(connection, recheck(connection, checked.setting, changes))
+            connection.rollback()
+        finally:
+            (change,) = changes
+            owner.execute(
+                "UPDATE layer.cadastre_parcel SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom))"
+                " WHERE fid = %s",
+                [shapely.to_wkb(change.old), change.fid],
+            )
+            owner.commit()
+    assert found == wanted
+
+
+def brief_of(done: Recheck) -> list[tuple[str, ...]]:
+    return sorted((one.rule, *(ref.asset_id for ref in one.features)) for one in done.new)
+
+
+def test_only_rules_that_read_what_an_edit_wrote_are_asked(checked: CheckedCity) -> None:
+    known = known_of(checked.setting)
+    shape = shapely.box(0, 0, 1, 1)
+
+    def asked(new: shapely.Geometry, *columns: str) -> set[str]:
+        change = Change("cadastre_parcel", 1, shape, new, frozenset(columns))
+        return {one.app.rule.id for one in known.concerned(change)}
+
+    assert asked(shape) == set()
+    assert asked(shape, "parcel_no") == {"CAD-06", "CAD-09", "GEN-13"}
+    assert {"CAD-01", "CAD-02", "GEN-05", "GEN-09"} <= asked(shapely.box(0, 0, 1, 2))
+    assert not {"CAD-06", "CAD-09", "CAD-10", "GEN-10", "GEN-13", "GEN-14"} & asked(shapely.box(0, 0, 1, 2))
+    everything = {app.rule.id for app in checked.apps() if "cadastre_parcel" in app.layers}
+    assert asked(shape, "owner") == everything - {"GEN-12"} | {"CAD-15"}
 
 
 def test_an_edit_that_is_rolled_back_leaves_nothing(checked: CheckedCity) -> None:

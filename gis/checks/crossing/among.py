@@ -23,10 +23,15 @@ def meant(app: Application, features: Features) -> Bools:
 
 
 def needs(
-    app: Application, catalogue: Catalogue, layers: Iterable[str], reach: float, *columns: str
+    app: Application,
+    catalogue: Catalogue,
+    layers: Iterable[str],
+    reach: float,
+    *columns: str,
+    alone: bool = False,
 ) -> Iterator[Need]:
     """What the selectors of these layers read, and ``columns`` where a layer has them."""
     for layer in layers:
         known = catalogue.layers[layer]
         names = [name for s in app.among if s.layer == layer for name in (*s.where, *s.unless)]
-        yield Need(layer, columns_of([*names, *(c for c in columns if known.field(c))]), reach)
+        yield Need(layer, columns_of([*names, *(c for c in columns if known.field(c))]), reach, alone=alone)

@@ -90,7 +90,10 @@ def works_needs(app: Application, catalogue: Catalogue, reach: float) -> Iterato
     for work in catalogue.works:
         if work.layer in app.layers:
             layer = catalogue.layers[work.layer]
-            yield Need(work.layer, columns_of([*work.fields(), *_present(layer)]), reach * UNITS)
+            # Where a container shelters two lines, the place of their finding is another, far along them.
+            centred = not any(other.container for other in catalogue.works if other.layer == work.layer)
+            columns = columns_of([*work.fields(), *_present(layer)])
+            yield Need(work.layer, columns, reach * UNITS, centred=centred)
 
 
 def works_of(window: Window, app: Application) -> Works:

@@ -58,13 +58,22 @@ class Fabric:
 
 
 def reads_there(  # type: ignore[no-untyped-def]
-    *columns: str, reach: Callable[[Application], float] = lambda _: 0.0, centred: bool = False
+    *columns: str,
+    reach: Callable[[Application], float] = lambda _: 0.0,
+    alone: bool = False,
+    shape: bool = True,
 ):
-    """Needs of a rule of fabrics: of ``columns`` those that the layer has (``centred``: see Need)."""
+    """Needs of a rule of fabrics: of ``columns`` those that the layer has (``alone``, ``shape``: Need)."""
 
     def needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
         return [
-            Need(layer, columns_there(catalogue, layer, (*LIMIT_COLUMNS, *columns)), reach(app), centred)
+            Need(
+                layer,
+                columns_there(catalogue, layer, (*LIMIT_COLUMNS, *columns)),
+                reach(app),
+                shape=shape,
+                alone=alone,
+            )
             for layer in app.layers
         ]
 

@@ -39,7 +39,7 @@ CAD_10 = Rule(
 )
 
 
-@local(CAD_10, needs=reads_there("land_use", "survey_date"))
+@local(CAD_10, needs=reads_there("land_use", "survey_date", alone=True, shape=False))
 def cad_10(window: Window, app: Application) -> Iterator[Finding]:
     law = law_of(window.setting.city, window.setting.today)
     for layer in app.layers:
@@ -107,7 +107,7 @@ _PART_M = 500.0
 
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    yield from reads_there("commune_code")(app, catalogue)
+    yield from reads_there("commune_code", alone=True)(app, catalogue)
     communes = app.text("communes")
     columns = columns_there(catalogue, communes, ("commune_code", "predecessors"))
     yield Need(communes, columns, _PART_M)

@@ -39,7 +39,7 @@ CAD_07 = Rule(
 )
 
 
-@local(CAD_07, needs=reads_there("legal_area_m2"))
+@local(CAD_07, needs=reads_there("legal_area_m2", alone=True))
 def cad_07(window: Window, app: Application) -> Iterator[Finding]:
     law = law_of(window.setting.city, window.setting.today)
     for layer in app.layers:
@@ -92,7 +92,7 @@ CAD_08 = Rule(
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
-@local(CAD_08, needs=reads_there("legal_edges_m"))
+@local(CAD_08, needs=reads_there("legal_edges_m", alone=True))
 def cad_08(window: Window, app: Application) -> Iterator[Finding]:
     law = law_of(window.setting.city, window.setting.today)
     straight = app.number("straight_m")

@@ -44,7 +44,7 @@ CAD_06 = Rule(
 _NEW, _FORMER = ("commune_code", "sheet_no", "parcel_no"), ("legacy_commune_code", "sheet_no", "parcel_no")
 
 
-@whole(CAD_06)
+@whole(CAD_06, decided=reads(*dict.fromkeys((*_NEW, *_FORMER, "status")), shape=False))
 def cad_06(whole: Whole, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         seen: set[tuple[int, int]] = set()
@@ -141,7 +141,7 @@ CAD_09 = Rule(
 _SEVERAL = re.compile(r"\w\s*[,;+&]\s*\w|\d\s+\d")
 
 
-@local(CAD_09, needs=reads("parcel_no", "land_use", "status"))
+@local(CAD_09, needs=reads("parcel_no", "land_use", "status", alone=True, shape=False))
 def cad_09(window: Window, app: Application) -> Iterator[Finding]:
     unnumbered = set(app.text("unnumbered").split())
     for layer in app.layers:

@@ -18,7 +18,7 @@ from layers.model import Text
 
 CAD_01 = Rule(
     id="CAD-01",
-    title=Text(vi="Thửa đất chồng lấn", en="Parcels overlap"),
+    title=Text(vi="Hai vùng chồng lấn nhau", en="Areas overlap"),
     explanation=Text(
         vi="Hai thửa đất (hoặc đơn vị hành chính) cùng phủ một phần đất, nên cùng một mét đất có hai chủ. "
         "Kích thước là diện tích phần chung; phần mà chỗ rộng nhất cũng hẹp hơn giới hạn bề rộng thì không "
@@ -30,8 +30,8 @@ CAD_01 = Rule(
         "survey record, or delete the copy.",
     ),
     message=Text(
-        vi="chồng lấn {value}, chỗ rộng nhất {width} m; sửa ranh giới theo hồ sơ đo đạc",
-        en="they overlap by {value}, up to {width} m wide; correct the boundary after the survey record",
+        vi="chồng lấn {value}, chỗ rộng nhất {width} m; sửa ranh giới theo hồ sơ",
+        en="they overlap by {value}, up to {width} m wide; correct the boundary after the record",
     ),
     severity="E",
     scope="local",
@@ -127,7 +127,7 @@ CAD_03 = Rule(
 )
 
 
-@local(CAD_03, needs=reads_there())
+@local(CAD_03, needs=reads_there(alone=True))
 def cad_03(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = judged(window, layer)

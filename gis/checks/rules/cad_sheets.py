@@ -90,7 +90,7 @@ def _frame(name: str, storage: int) -> shapely.Polygon | None:
         return None
 
 
-@local(CAD_12, needs=reads_there("source_sheet"))
+@local(CAD_12, needs=reads_there("source_sheet", alone=True))
 def cad_12(window: Window, app: Application) -> Iterator[Finding]:
     by_m = app.number("by_m")
     for layer in app.layers:
@@ -121,7 +121,7 @@ def cad_12(window: Window, app: Application) -> Iterator[Finding]:
                     )
 
 
-@local(CAD_13, needs=reads_there("source_sheet"))
+@local(CAD_13, needs=reads_there("source_sheet", alone=True))
 def cad_13(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = judged(window, layer)
@@ -167,6 +167,7 @@ def _centre(box: np.ndarray) -> shapely.Point:
 
 CAD_14 = Rule(
     id="CAD-14",
+    awaits=True,
     title=Text(vi="Biên hai mảnh không khớp", en="Neighbouring sheets do not match"),
     explanation=Text(
         vi="Hai thửa của hai mảnh bản đồ khác nhau có cạnh đối diện cách nhau trong giới hạn sai số vị trí "

@@ -48,6 +48,7 @@ DRN_03 = Rule(
 )
 DRN_04 = Rule(
     id="DRN-04",
+    awaits=True,
     title=Text(vi="Cống ra cao hơn cống vào", en="Outlet above the inlet"),
     explanation=Text(
         vi="Đáy cống ra thấp nhất của nút cao hơn đáy cống vào thấp nhất, nên nước đọng lại trong cống "
@@ -71,6 +72,7 @@ DRN_04 = Rule(
 )
 DRN_05 = Rule(
     id="DRN-05",
+    awaits=True,
     title=Text(vi="Đáy hố ga cao hơn đáy cống", en="Manhole invert above the pipe's"),
     explanation=Text(
         vi="Cao độ đáy ghi ở hố ga, miệng thu hoặc cửa xả cao hơn đáy cống thấp nhất nối vào. Một trong "

@@ -65,6 +65,7 @@ DRN_02 = Rule(
 )
 DRN_09 = Rule(
     id="DRN-09",
+    awaits=True,
     title=Text(vi="Cống vẽ ngược chiều nước chảy", en="Drawn against the flow"),
     explanation=Text(
         vi="Cống được vẽ từ hạ lưu lên thượng lưu: mã nút đầu nằm ở cuối nét vẽ, hoặc nét vẽ đi lên một "

@@ -11,7 +11,7 @@ from gis.checks.features import Bools, Ints
 from gis.checks.findings import finding
 from gis.checks.gravity.circles import circles
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.network.graph import Graph, graph_of_whole
+from gis.checks.network.graph import Graph, graph_needs, graph_of_whole
 from gis.checks.network.members import one_of
 from gis.checks.network.nearby import nearby
 from gis.checks.registry import whole
@@ -24,6 +24,7 @@ NAMED = 20
 
 DRN_10 = Rule(
     id="DRN-10",
+    awaits=True,
     title=Text(vi="Chảy vòng, hoặc nước thải vào cống mưa", en="Directed cycle, or foul into storm"),
     explanation=Text(
         vi="Các cống nối nhau thành vòng khép kín theo chiều chảy (trừ kênh triều và cống có áp), hoặc "
@@ -46,7 +47,7 @@ DRN_10 = Rule(
 )
 
 
-@whole(DRN_10)
+@whole(DRN_10, decided=lambda app, catalogue: graph_needs(app, catalogue, "system"))
 def drn_10(city: Whole, app: Application) -> Iterator[Finding]:
     if city.changed is None:
         graph = graph_of_whole(city, app, "system")

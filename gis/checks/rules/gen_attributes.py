@@ -96,7 +96,10 @@ def _judged(app: Application, layer: Layer) -> list[FieldDef]:
 
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    return [Need(n, tuple(f.name for f in _judged(app, catalogue.layers[n]))) for n in app.layers]
+    return [
+        Need(n, tuple(f.name for f in _judged(app, catalogue.layers[n])), shape=False, alone=True)
+        for n in app.layers
+    ]
 
 
 @local(GEN_14, needs=_needs)

@@ -125,7 +125,7 @@ class _Delivery:
         return "load none" if np.isnan(self.number) else f"load {self.number:.0f}"
 
 
-@whole(GEN_12)
+@whole(GEN_12, edits=False)
 def gen_12(whole: Whole, app: Application) -> Iterator[Finding]:
     if whole.changed is not None:
         return  # an edit is no delivery

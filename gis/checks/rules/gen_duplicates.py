@@ -13,7 +13,7 @@ from gis.checks.features import Features, Ints
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Mend, Parameter, Rule
 from gis.checks.places import nowhere, shown
-from gis.checks.registry import local, whole
+from gis.checks.registry import local, reads, whole
 from gis.checks.same import first_same
 from gis.checks.whole import Whole
 from gis.checks.window import Need, Window, meeting_corner
@@ -142,7 +142,7 @@ def _plain(column: npt.NDArray[Any]) -> list[object]:
     return list(values)
 
 
-@whole(GEN_10)
+@whole(GEN_10, decided=reads("asset_id", shape=False))
 def gen_10(whole: Whole, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         among = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from psycopg.sql import SQL
 from scipy.spatial import cKDTree
 
 from gis.checks.features import Bools, Features, Floats
@@ -76,7 +77,7 @@ def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
         yield Need(layer, (), app.number("around_m") if optional else 0.0)
 
 
-@local(GEN_08, needs=_needs)
+@local(GEN_08, needs=_needs, only=SQL("public.ST_NDims(geom) = 2"))
 def gen_08(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.features(layer)

@@ -76,7 +76,7 @@ _MANY_PAIRS = 20_000
 Lines = npt.NDArray[Any]
 
 
-@local(GEN_04, needs=reads())
+@local(GEN_04, needs=reads(alone=True))
 def gen_04(window: Window, app: Application) -> Iterator[Finding]:
     touching = app.number("distance_m")
     for layer in app.layers:
@@ -163,7 +163,7 @@ def _meetings(parts: Lines) -> shapely.Geometry:
     return shapely.MultiPoint(distinct[times > 1] if (times > 1).any() else distinct)
 
 
-@local(GEN_06, needs=reads())
+@local(GEN_06, needs=reads(alone=True))
 def gen_06(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.sound(layer)

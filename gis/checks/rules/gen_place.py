@@ -103,7 +103,7 @@ class _Out:
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
     for name in app.layers:
-        yield Need(name, columns_of([_sheet_field(app, catalogue, name)]))
+        yield Need(name, columns_of([_sheet_field(app, catalogue, name)]), alone=True)
     boundary = app.text("boundary")
     if boundary in catalogue.layers and boundary not in app.layers:
         yield Need(boundary, (), _ANYWHERE_M)

@@ -63,7 +63,10 @@ _HIDDEN = {
 
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    return [Need(name, tuple(f.name for f in _texts(catalogue.layers[name]))) for name in app.layers]
+    return [
+        Need(name, tuple(f.name for f in _texts(catalogue.layers[name])), shape=False, alone=True)
+        for name in app.layers
+    ]
 
 
 def _texts(layer: Layer) -> list[FieldDef]:

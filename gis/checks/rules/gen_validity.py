@@ -94,7 +94,7 @@ _NAMES = (
 _TYPE_IDS = {"Point": (0, 4), "LineString": (1, 5), "Polygon": (3, 6)}
 
 
-@local(GEN_01, needs=reads())
+@local(GEN_01, needs=reads(alone=True))
 def gen_01(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.features(layer)
@@ -118,7 +118,7 @@ def gen_01(window: Window, app: Application) -> Iterator[Finding]:
             )
 
 
-@local(GEN_02, needs=reads())
+@local(GEN_02, needs=reads(alone=True))
 def gen_02(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.features(layer)
@@ -128,7 +128,7 @@ def gen_02(window: Window, app: Application) -> Iterator[Finding]:
             yield finding(app, [(features, index)], nowhere(window.setting.city), (np.nan, np.nan))
 
 
-@local(GEN_03, needs=reads())
+@local(GEN_03, needs=reads(alone=True))
 def gen_03(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.features(layer)

@@ -82,7 +82,7 @@ GEN_07 = Rule(
 )  # fmt: skip
 
 
-@local(GEN_05, needs=reads())
+@local(GEN_05, needs=reads(alone=True))
 def gen_05(window: Window, app: Application) -> Iterator[Finding]:
     limit = app.number("distance_m")
     for layer in app.layers:
@@ -212,7 +212,7 @@ def _drop(shape: Any, gone: Ints) -> Any:
     return shapely.MultiLineString(parts) if kind == 5 else shapely.MultiPolygon(parts)
 
 
-@local(GEN_07, needs=reads())
+@local(GEN_07, needs=reads(alone=True))
 def gen_07(window: Window, app: Application) -> Iterator[Finding]:
     limit, leg = app.number("angle_deg"), app.number("leg_m")
     for layer in app.layers:

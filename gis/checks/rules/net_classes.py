@@ -21,6 +21,7 @@ from layers.model import FieldDef, Text
 
 NET_11 = Rule(
     id="NET-11",
+    awaits=True,
     title=Text(vi="Hai cấp tuyến không được nối với nhau", en="Forbidden pair of classes"),
     explanation=Text(
         vi="Hai tuyến thuộc hai cấp không được nối trực tiếp gặp nhau ở một nút, ví dụ ống nhánh của khách "
@@ -39,6 +40,7 @@ NET_11 = Rule(
 )
 NET_12 = Rule(
     id="NET-12",
+    awaits=True,
     title=Text(vi="Đổi cấp điện áp, áp lực không có thiết bị", en="Tier changes without a device"),
     explanation=Text(
         vi="Các tuyến có điện áp (hoặc cấp áp lực) khác nhau gặp nhau ở một nút không có máy biến áp hay "

@@ -23,6 +23,7 @@ MOST_NAMED = 6
 
 NET_01 = Rule(
     id="NET-01",
+    awaits=True,
     title=Text(vi="Đầu tuyến không trùng nút", en="Line end not on a node"),
     explanation=Text(
         vi="Đầu của đường ống, cống hoặc dây dừng ngay trước, vượt quá hoặc lệch khỏi nút hay tuyến mà nó "
@@ -66,6 +67,7 @@ NET_02 = Rule(
 )
 NET_03 = Rule(
     id="NET-03",
+    awaits=True,
     title=Text(vi="Nút nằm trên tuyến chưa tách", en="Node on an unsplit line"),
     explanation=Text(
         vi="Một nút (van, trụ, hố ga, đầu của tuyến khác) nằm trên một tuyến chạy thẳng qua mà không được "

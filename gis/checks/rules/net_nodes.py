@@ -40,6 +40,7 @@ NET_04 = Rule(
 )
 NET_08 = Rule(
     id="NET-08",
+    awaits=True,
     title=Text(vi="Nút chồng cụm hoặc nút mồ côi", en="Cluster of nodes, or orphan node"),
     explanation=Text(
         vi="Hai nút nằm sát nhau mà không có tuyến nối (thường là một nút vẽ hai lần), hoặc một nút đang "

@@ -10,7 +10,7 @@ import shapely
 from gis.checks.features import Bools, Ints
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.network.graph import Graph, graph_of_whole, groups, unit_m
+from gis.checks.network.graph import Graph, graph_needs, graph_of_whole, groups, unit_m
 from gis.checks.network.joints import joints, loops, pieces
 from gis.checks.network.loose import SNAP
 from gis.checks.network.nearby import nearby
@@ -24,6 +24,7 @@ NAMED = 20
 
 NET_09 = Rule(
     id="NET-09",
+    awaits=True,
     title=Text(vi="Không có đường tới nguồn hoặc cửa xả", en="No path to a source or outfall"),
     explanation=Text(
         vi="Một phần mạng lưới đang sử dụng không nối với nguồn nào (nhà máy nước, trạm điện), hoặc nước "
@@ -51,6 +52,7 @@ NET_09 = Rule(
 )
 NET_10 = Rule(
     id="NET-10",
+    awaits=True,
     title=Text(vi="Mạch vòng trong lưới hình tia", en="Loop in a radial network"),
     explanation=Text(
         vi="Các đường dây khép thành vòng khi mọi thiết bị đóng cắt đang mở được coi là ngắt, trong khi "
@@ -72,7 +74,7 @@ NET_10 = Rule(
 )
 
 
-@whole(NET_09)
+@whole(NET_09, decided=graph_needs)
 def net_09(city: Whole, app: Application) -> Iterator[Finding]:
     unit = unit_m(city.setting.city)
     near = app.number(SNAP[0].name) / unit
@@ -136,7 +138,7 @@ def _named(app: Application, graph: Graph, lines: Ints, unit: float, words: dict
     )
 
 
-@whole(NET_10)
+@whole(NET_10, decided=graph_needs)
 def net_10(city: Whole, app: Application) -> Iterator[Finding]:
     unit = unit_m(city.setting.city)
     if city.changed is None:

@@ -62,7 +62,7 @@ XLY_07 = Rule(
 )
 
 
-@whole(XLY_07)
+@whole(XLY_07, edits=False)
 def xly_07(city: Whole, app: Application) -> Iterator[Finding]:
     if city.changed is not None:
         return  # an edit does not move a delivery, and only a whole run ends these findings

@@ -61,7 +61,7 @@ XLY_06 = Rule(
 
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    yield from needs(app, catalogue, app.layers, 0.0)
+    yield from needs(app, catalogue, app.layers, 0.0, alone=True)
     yield from needs(app, catalogue, app.against, FARTHEST * UNITS, app.text("ward_field"))
 
 
@@ -75,6 +75,8 @@ def xly_06(window: Window, app: Application) -> Iterator[Finding]:
         own = _own(agency.area, city.crs.storage)
         for layer in app.layers:
             features = window.sound(layer)
+            if not len(features):
+                continue
             mine = np.flatnonzero((features.owner == agency.id) & meant(app, features))
             middles = _middles(features.geometry[mine])
             owned = window.owns(shapely.get_coordinates(middles))

@@ -63,7 +63,7 @@ XLY_02 = Rule(
 
 
 def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    yield from needs(app, catalogue, app.layers, 0.0)
+    yield from needs(app, catalogue, app.layers, 0.0, alone=True)
     for layer in app.against:
         yield road_needs(catalogue, layer, 0.0)
 

@@ -21,6 +21,7 @@ class LazyGroup(click.Group):
         "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
         "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
         "finding": ("gis.checks.cli_finding", "finding", "Look at findings; accept them with a reason."),
+        "user": ("gis.cli_user", "user", "Manage accounts: who may see and change what."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 

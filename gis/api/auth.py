@@ -157,7 +157,7 @@ def unauthorized(scope: Scope, *, wrong: bool = False) -> Refusal:
     """401 with what may be shown. The same words for an unknown name and for a wrong password."""
     refusal = Refusal(
         401,
-        "wrong-credentials" if wrong else "login-required",
+        "wrong-secret" if wrong else "login-required",
         "the name, password or token is not right" if wrong else "this needs a login",
         hint="HTTP Basic with name and password, or Authorization: Bearer with an API token",
     )

@@ -26,6 +26,7 @@ from layers.model import Text
 
 CAD_02 = Rule(
     id="CAD-02",
+    awaits=True,
     title=Text(vi="Khe hở giữa các thửa đất", en="Gap between parcels"),
     explanation=Text(
         vi="Một dải hẹp không thuộc thửa nào, nằm giữa các cạnh đối diện của những thửa kề nhau. Rộng đến "
@@ -85,7 +86,7 @@ def _reach(app: Application) -> float:
 
 
 # The anchor is a corner of the gap, which is at most longest_m wide and high.
-@local(CAD_02, needs=reads_there(reach=_reach, centred=True))
+@local(CAD_02, needs=reads_there(reach=_reach))
 def cad_02(window: Window, app: Application) -> Iterator[Finding]:
     longest, factor = app.number("longest_m"), app.number("wide_factor")
     for layer in app.layers:

@@ -26,6 +26,7 @@ from layers.model import Text
 
 CAD_04 = Rule(
     id="CAD-04",
+    awaits=True,
     title=Text(vi="Cạnh chung thiếu đỉnh", en="Shared edge without matching vertex"),
     explanation=Text(
         vi="Ranh giới của các thửa bên kết thúc trên cạnh của thửa này, nhưng thửa này không có đỉnh ở đó. "

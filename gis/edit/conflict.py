@@ -199,8 +199,9 @@ def _standing(
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(query, [list(fids)]).fetchall()
     shapes = shapely.from_wkb([row[4] for row in rows])
+    names = _names(layer)
     return {
-        row[0]: Side(row[1], row[3], geojson(shape, storage, ref), row[2])
+        row[0]: Side(row[1], {name: row[3][name] for name in names}, geojson(shape, storage, ref), row[2])
         for row, shape in zip(rows, shapes, strict=True)
     }
 
@@ -242,4 +243,5 @@ def _last(
 
 
 def _names(layer: Layer) -> list[str]:
+    """What a side tells of, in the layer's order (jsonb has one of its own)."""
     return [f.name for f in layer.public_fields if f.name not in _OWN]

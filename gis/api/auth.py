@@ -53,7 +53,9 @@ class Authenticator:
 
     async def principal(self, header: bytes, client: str) -> Principal:
         """Who shows the header. Raises Wrong, or Refusal (429, 503)."""
-        mark = hmac.digest(self._key, header, "sha256")
+        # What is remembered is of this client: otherwise, while somebody works, another client whose guesses
+        # are held up would still be let in by the one that is right, and could go on guessing.
+        mark = hmac.digest(self._key, client.encode() + b"\0" + header, "sha256")
         believed = self._believed.get(mark)
         if believed is not None and time.monotonic() < believed[1]:
             return believed[0]

@@ -1,9 +1,9 @@
 """HTTP Basic: argon2 in few threads, failures counted in the database, a short memory of what was right.
 
 QGIS sends name and password with every request, and argon2 takes 50 ms of a core on purpose. So a pair that
-was right is remembered for a minute, as its HMAC under a key of this process; it counts only as long as the
-stored hash is the one that it was right for, which is looked at again after a second at the latest
-(gis.api.auth). A pair that was wrong is remembered in the same way: a QGIS with an old password is told so at
+was right is remembered for a minute, for the client that showed it, as its HMAC under a key of this process; it
+counts only as long as the stored hash is the one that it was right for, which is looked at again after a second
+at the latest (gis.api.auth). A pair that was wrong is remembered in the same way: a QGIS with an old password is told so at
 once, and its hundred requests are one failure, not a hundred.
 """
 
@@ -44,7 +44,7 @@ class Basic:
         self._pool = pool
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._waiting = 0
-        #: HMAC of a pair -> (stored hash that it was held against, whether it was right, until when)
+        #: HMAC of client and pair -> (stored hash that it was held against, whether it was right, until when)
         self._judged: dict[bytes, tuple[str | None, bool, float]] = {}
 
     async def principal(self, credentials: str, pair: bytes, client: str) -> Principal:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gis.checks.fabric.edges import edges
+from gis.checks.fabric.taking import taking
+from gis.checks.features import Features
 from gis.checks.findings import in_window
-from gis.checks.model import Finding
+from gis.checks.model import Finding, Severity
 from gis.checks.registry import applications
 from gis.checks.source import EVERYWHERE, Box, MemorySource
 from gis.crs import transform_geometries
@@ -207,6 +211,89 @@ def test_a_gap_is_mended_by_moving_the_corner_back() -> None:
     assert judge(healed) == []
 
 
+def in_order(
+    geometry: np.ndarray, judged: Callable[[np.ndarray], list[Finding]], at_once: int = 1
+) -> list[Finding]:
+    """What is left when the mends of a layer were applied one after the other, and what was healed did not
+    come back. As after edits, what the layer says is asked anew each time; or after ``at_once`` mends of
+    findings that have no feature in common."""
+    shapes = geometry.copy()
+    left = judged(shapes)
+    kinds = Counter((one.rule, one.severity) for one in left)
+    for _ in range(len(left)):
+        touched: set[int] = set()
+        applied: Counter[tuple[str, Severity]] = Counter()
+        for one in left:
+            about = {ref.fid for ref in one.features}
+            if one.mends and not about & touched and applied.total() < at_once:
+                touched |= about
+                applied[one.rule, one.severity] += 1
+                for mend in one.mends:
+                    shapes[mend.fid - 1] = mend.geometry
+        if not applied:
+            break
+        left = judged(shapes)
+        now = Counter((one.rule, one.severity) for one in left)
+        assert now <= kinds - applied, (now, kinds, applied)
+        kinds = now
+    return left
+
+
+@pytest.mark.parametrize(("seed", "by"), [(1, 0.03), (2, 0.05), (3, 0.01), (4, 0.06)])
+def test_all_mends_of_a_layer_in_order(seed: int, by: float) -> None:
+    spoilt, _ = with_defects(rings(120, seed), 12, by, seed)
+    assert [one for one in judge(spoilt) if one.mends]
+    assert not [one for one in in_order(spoilt, judge) if one.mends or one.rule in ("CAD-02", "CAD-04")]
+
+
+def test_corners_that_a_parcel_lacks_are_one_change() -> None:
+    """A street along twelve parcels has none of their corners: any of its mends heals all."""
+    plots = [shapely.box(x, 0, x + 5, 16) for x in range(600_000, 600_060, 5)]
+    geometry = np.array([*plots, shapely.box(600_000, 16, 600_060, 28)], dtype=object)
+    found = judge(geometry)
+    assert [one.rule for one in found] == ["CAD-04"] * 11
+    for one in found:
+        healed = geometry.copy()
+        for mend in one.mends:
+            healed[mend.fid - 1] = mend.geometry
+        assert judge(healed) == []
+
+
+def test_a_gap_between_parcels_of_several_parts_is_closed() -> None:
+    """Units are multipolygons, of one part mostly."""
+    west = shapely.box(600_000, 0, 600_020, 30)
+    east = shapely.Polygon([(600_020, 0), (600_050, 0), (600_050, 30), (600_020, 30), (600_020.0625, 15)])
+    far = shapely.box(600_100, 0, 600_110, 10)
+    geometry = np.array([shapely.MultiPolygon([west]), shapely.MultiPolygon([east, far])], dtype=object)
+    (one,) = judge(geometry, ("CAD-02",))
+    (mend,) = one.mends
+    assert mend.geometry is not None and mend.geometry.geom_type == "MultiPolygon"
+    assert mend.moved_m == pytest.approx(0.0625)
+    healed = geometry.copy()
+    healed[mend.fid - 1] = mend.geometry
+    assert judge(healed) == []
+    assert shapely.area(mend.geometry) == pytest.approx(shapely.area(geometry[mend.fid - 1]) + 0.9375)
+
+
+def test_what_takes_a_gap_keeps_its_hole_and_heights() -> None:
+    shell = [(600_000, 0, 5), (600_020, 0, 6), (600_020, 60, 7), (600_000, 60, 8)]
+    hole = [(600_005, 5, 1), (600_005, 9, 1), (600_009, 9, 1), (600_009, 5, 1)]
+    gap = shapely.Polygon([(600_020, 0), (600_020.0625, 30), (600_020, 60)])
+    new = taking(shapely.Polygon(shell, [hole]), gap, np.array([[600_020.0625, 30.0]]))
+    assert new is not None and new.has_z and len(new.interiors) == 1
+    assert shapely.area(new) == pytest.approx(1200 - 16 + 1.875)
+    assert sorted(shapely.get_coordinates(new, include_z=True)[:, 2].tolist())[:5] == [1.0] * 5
+    beside = shapely.Polygon([(600_030, 0), (600_031, 30), (600_030, 60)])
+    assert taking(shapely.Polygon(shell), beside, np.array([[600_030.0, 0.0]])) is None
+
+
+def test_wide_gaps_have_no_mend() -> None:
+    """They may be real drains."""
+    west, east = shapely.box(600_000, 0, 600_020, 30), shapely.box(600_020.125, 0, 600_040, 30)
+    (one,) = judge(np.array([west, east]), ("CAD-02",))
+    assert (one.severity, one.mends) == ("W", ())
+
+
 # --- bad input
 
 
@@ -312,6 +399,10 @@ def test_real_wards_have_their_overlaps_and_gaps(shared_data: Path) -> None:
     others = np.setdiff1d(np.arange(len(gaps)), pairs[1])
     assert len(others) <= 1
     assert shapely.area(shapely.intersection(gaps[others], union)).sum() < 1e-3
+    # Most are slivers under the position limit, and two are wide. Where a gap runs into an overlap, the whole
+    # boundary is in doubt.
+    assert {len(one.mends) for one in found if one.rule == "CAD-02" and one.severity == "W"} == {0}
+    assert sum(bool(one.mends) for one in found if one.rule == "CAD-02") >= 29
     middle = tuple(float(v) for v in shapely.total_bounds(shapes).reshape(2, 2).mean(axis=0))
     quarters = (
         (-np.inf, -np.inf, middle[0], middle[1]),
@@ -320,6 +411,21 @@ def test_real_wards_have_their_overlaps_and_gaps(shared_data: Path) -> None:
         (middle[0], middle[1], np.inf, np.inf),
     )
     assert brief(_real(source, "admin_ward", quarters)) == brief(found)
+
+
+def test_mends_of_real_wards_in_order(shared_data: Path) -> None:
+    source = _units(shared_data / "hcmc_wards_2025.gpkg", "admin_ward")
+    held = source.features("admin_ward", EVERYWHERE, ("status",))
+    assert held.fid.tolist() == list(range(1, len(held) + 1))
+
+    def judged(shapes: np.ndarray) -> list[Finding]:
+        changed = Features(held.layer, held.fid, held.asset_id, held.owner, shapes, held.columns)
+        return _real(MemorySource(setting().catalogue, {"admin_ward": changed}), "admin_ward")
+
+    left = Counter(one.rule for one in in_order(held.geometry, judged, 20))
+    assert left["CAD-01"] == 11
+    assert left["CAD-02"] <= 10
+    assert not left["CAD-04"] + left["CAD-05"]
 
 
 def test_real_districts_overlap_by_hectares(shared_data: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -11,10 +12,13 @@ from gis.checks.fabric.edges import Edges, edges
 from gis.checks.fabric.facing import close_vertices, facing, t_vertices
 from gis.checks.fabric.gaps import gaps
 from gis.checks.fabric.overlaps import overlaps
-from gis.checks.features import Floats
+from gis.checks.fabric.taking import taking
+from gis.checks.features import Floats, Objects
 from gis.checks.source import EVERYWHERE
 
 Change = Callable[[Floats], Floats]
+Place = tuple[float, float]
+Edge = tuple[Place, Place]
 #: A change is tried out among what lies so near (m) of its place.
 _AROUND = 1.0
 _SAME = 1e-6
@@ -37,21 +41,34 @@ def rewritten(polygon: shapely.Geometry, change: Change) -> shapely.Geometry | N
     return new if shapely.is_valid(new) and not shapely.is_empty(new) else None
 
 
-def with_vertex(polygon: shapely.Geometry, a: Floats, b: Floats, xy: Floats) -> shapely.Geometry | None:
-    """The polygon with ``xy`` between its vertices a and b (in either order)."""
+def with_vertices(
+    polygon: shapely.Geometry, corners: Iterable[tuple[Floats, Floats, Floats]]
+) -> shapely.Geometry | None:
+    """The polygon with corners put into its edges: (a, b, xy) puts xy between its vertices a and b, which
+    may come in either order."""
+    wanted: dict[Edge, list[Floats]] = {}
+    for a, b, xy in corners:
+        for edge in ((_at(a), _at(b)), (_at(b), _at(a))):
+            wanted.setdefault(edge, []).append(xy)
 
     def insert(ring: Floats) -> Floats:
-        following = np.roll(ring, -1, axis=0)
-        for one, other in ((a, b), (b, a)):
-            at = np.flatnonzero((ring[:, :2] == one).all(axis=1) & (following[:, :2] == other).all(axis=1))
-            if at.size:
-                k = int(at[0])
-                share = np.hypot(*(xy - ring[k, :2])) / np.hypot(*(following[k, :2] - ring[k, :2]))
-                z = ring[k, 2:] + share * (following[k, 2:] - ring[k, 2:])
-                return np.insert(ring, k + 1, np.concatenate([xy, z]), axis=0)
-        return ring
+        places = [_at(vertex) for vertex in ring]
+        made = []
+        for k, edge in enumerate(zip(places, [*places[1:], places[0]], strict=True)):
+            made.append(ring[k])
+            start, step = ring[k], ring[(k + 1) % len(ring)] - ring[k]
+            share = {
+                float(np.dot(xy - start[:2], step[:2]) / np.dot(step[:2], step[:2])): xy
+                for xy in wanted.get(edge, ())
+            }
+            made += [np.concatenate([xy, start[2:] + t * step[2:]]) for t, xy in sorted(share.items())]
+        return np.array(made)
 
     return rewritten(polygon, insert)
+
+
+def _at(vertex: Floats) -> Place:
+    return float(vertex[0]), float(vertex[1])
 
 
 def with_moved(polygon: shapely.Geometry, moves: list[tuple[Floats, Floats]]) -> shapely.Geometry | None:
@@ -66,14 +83,17 @@ def with_moved(polygon: shapely.Geometry, moves: list[tuple[Floats, Floats]]) ->
     return rewritten(polygon, move)
 
 
-def closing(fabric: Edges, where: shapely.Geometry, around: tuple[int, ...], within_m: float, limits: Floats):  # type: ignore[no-untyped-def]
+def closing(
+    fabric: Edges, where: shapely.Geometry, around: tuple[int, ...], limits: Floats
+) -> tuple[int, shapely.Geometry, float] | None:
     """(index of a polygon, its new shape, greatest move in m) that closes a gap; None if none was found.
 
-    First tried: corners that one polygon has alone go to the neighbour's corners that they came from. Then:
-    the gap goes to the polygon with the longest side on it.
+    First tried: corners that one polygon has alone go to the neighbour's corners that they came from, if
+    these are within the position limit (``limits`` (n), m). Then: the gap goes to the polygon with the
+    longest side on it.
     """
     for index in around:
-        moves = _back(fabric, where, index, within_m)
+        moves = _back(fabric, where, index, float(limits[list(around)].max()))
         if moves:
             new = with_moved(fabric.polygons[index], moves)
             if new is not None and heals(fabric, index, new, where, limits):
@@ -82,10 +102,11 @@ def closing(fabric: Edges, where: shapely.Geometry, around: tuple[int, ...], wit
         -shapely.length(shapely.intersection(shapely.buffer(where, 1e-4), fabric.polygons[n].boundary))
         for n in around
     ]
-    for index in np.array(around)[np.argsort(side, kind="stable")]:
-        new = _taking(fabric, where, int(index))
-        if new is not None and heals(fabric, int(index), new, where, limits):
-            return int(index), new, float(shapely.hausdorff_distance(new, fabric.polygons[index]))
+    for index in np.array(around)[np.argsort(side, kind="stable")].tolist():
+        known = np.unique(shapely.get_coordinates(fabric.polygons[_near(fabric, where)]), axis=0)
+        new = taking(fabric.polygons[index], where, known)
+        if new is not None and heals(fabric, index, new, where, limits):
+            return index, new, float(shapely.hausdorff_distance(new, fabric.polygons[index]))
     return None
 
 
@@ -119,53 +140,68 @@ def _back(fabric: Edges, where: shapely.Geometry, index: int, within_m: float) -
     return moves
 
 
-def _taking(fabric: Edges, where: shapely.Geometry, index: int) -> shapely.Geometry | None:
-    """The polygon with the gap; vertices of overlay put exactly on those that were there before."""
-    polygon = shapely.force_2d(fabric.polygons[index])
-    known = np.unique(shapely.get_coordinates(fabric.polygons[_near(fabric, where)]), axis=0)
-    united = shapely.union(polygon, shapely.buffer(where, _SAME, join_style="mitre"))
-    if united.geom_type != polygon.geom_type:
-        return None
-    tree = shapely.STRtree(shapely.points(known))
-
-    def settle(ring: Floats) -> Floats:
-        at, which = tree.query(shapely.points(ring), predicate="dwithin", distance=4 * _SAME)
-        settled = ring.copy()
-        settled[at] = known[which]
-        old = np.zeros(len(ring), bool)
-        old[at] = True
-        return settled[old]
-
-    return rewritten(united, settle)
-
-
 def heals(fabric: Edges, index: int, new: shapely.Geometry, where: shapely.Geometry, limits: Floats) -> bool:
-    """Whether the polygon in its new shape has no overlap, gap, T-vertex or nearly equal vertex near a place.
+    """Whether the polygon in its new shape has the gap no more, and no overlap, gap, T-vertex or nearly equal
+    vertex near by that it had not before.
 
     ``limits`` (n): position limits (m).
     """
+    if new.geom_type != fabric.polygons[index].geom_type:
+        return False
     near = np.union1d(_near(fabric, where), [index])
-    local = fabric.polygons[near].copy()
     me = int(np.searchsorted(near, index))
+    # Where the polygon changes, not the box around: a ward has other flaws beside a gap of 500 m.
+    changed = shapely.symmetric_difference(new, fabric.polygons[index], grid_size=_SAME)
+    place = shapely.buffer(shapely.union(where, changed, grid_size=_SAME), _AROUND / 2)
+    local = fabric.polygons[near].copy()
     local[me] = new
-    if local[me].geom_type != fabric.polygons[index].geom_type:
+    after = _flaws(local, me, limits[near], place)
+    if not any(after):
+        return True
+    before = _flaws(fabric.polygons[near], me, limits[near], place)
+    if any(_key(where) == key for key in after.gaps):
         return False
-    place = shapely.buffer(shapely.envelope(where), _AROUND / 2)
-    tried, limit = edges(local), limits[near]
-    pairs, shared, area, _ = overlaps(local, np.array([me]), tried.tree, np.arange(len(local)), 1e-4)
-    if len(pairs) and (shapely.intersects(shared, place) & (area > 1e-6)).any():
-        return False
+    return after.overlap <= before.overlap + 1e-6 and all(
+        mine <= theirs for mine, theirs in zip(after[1:], before[1:], strict=True)
+    )
+
+
+class _Flaws(NamedTuple):
+    """Area (m2) that a polygon shares with others; T-vertices and nearly equal ones at it; gaps beside."""
+
+    overlap: float
+    touching: frozenset[Place]
+    close: frozenset[Place]
+    gaps: frozenset[tuple[float, ...]]
+
+
+def _flaws(polygons: Objects, me: int, limit: Floats, place: shapely.Geometry) -> _Flaws:
+    tried = edges(polygons)
+    pairs, shared, area, _ = overlaps(polygons, np.array([me]), tried.tree, np.arange(len(polygons)), 1e-4)
+    meets = shapely.intersects(shared, place) & (area > 1e-6) if len(pairs) else np.zeros(0, bool)
     opposite = facing(tried, limit)
     touching = t_vertices(tried, opposite, 0.001)
     mine = (tried.owner[touching.edge] == me) | tried.has_vertex(
         np.full(len(touching.vertex), me), touching.vertex
     )
-    if mine.any() and shapely.intersects(shapely.points(touching.xy[mine]), place).any():
-        return False
     close = close_vertices(tried, limit / 2)
-    for xy, number in ((close.u_xy, close.u), (close.v_xy, close.v)):
-        mine = tried.has_vertex(np.full(len(number), me), number)
-        if mine.any() and shapely.intersects(shapely.points(xy[mine]), place).any():
-            return False
+    both = [
+        xy[tried.has_vertex(np.full(len(number), me), number)]
+        for xy, number in ((close.u_xy, close.u), (close.v_xy, close.v))
+    ]
     left = gaps(tried, opposite, 0.001, limit, np.inf, EVERYWHERE)
-    return not any(me in gap.around and shapely.intersects(gap.where, place) for gap in left)
+    return _Flaws(
+        float(area[meets].sum()),
+        _within(touching.xy[mine], place),
+        _within(np.concatenate(both), place),
+        frozenset(_key(gap.where) for gap in left if gap.where.intersects(place)),
+    )
+
+
+def _within(xy: Floats, place: shapely.Geometry) -> frozenset[Place]:
+    return frozenset(_at(at) for at in xy[shapely.intersects(shapely.points(xy), place)])
+
+
+def _key(gap: shapely.Geometry) -> tuple[float, ...]:
+    """Tells a gap from others: its box and area, to 10 um."""
+    return tuple(np.round([*shapely.bounds(gap), shapely.area(gap)], 5).tolist())

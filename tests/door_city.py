@@ -8,9 +8,9 @@ own, written down from the issue and derived from nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -31,8 +31,6 @@ PASSWORD = "correct horse battery staple"
 #: Area of responsibility of the account vnpt_area: 200 m around the place of vnpt.
 AREA = shapely.box(602800, 1191800, 603200, 1192200)
 
-_MARKER = re.compile(rb"mk[a-z]{3,4}[a-z]+x[a-z]+")
-
 
 def marker(layer: str, owner: str, kind: str) -> str:
     """The word of an attribute: ``kind`` pub (name), sec (secret) or aid (asset_id)."""
@@ -44,9 +42,18 @@ def gone(layer: str, owner: str, kind: str) -> str:
     return f"mkold{kind}{layer.removeprefix('trial_')}x{owner}"
 
 
+_MARKERS = {
+    word(layer, owner, kind)
+    for word in (marker, gone)
+    for layer in LAYERS
+    for owner in OWNERS
+    for kind in ("pub", "sec", "aid")
+}
+
+
 def markers_in(body: bytes) -> set[str]:
-    """All markers of a body, whatever its format."""
-    return {found.decode() for found in _MARKER.findall(body)}
+    """All markers of a body, whatever its format; none of them is a part of another."""
+    return {word for word in _MARKERS if word.encode() in body}
 
 
 def write_layers(folder: Path) -> None:
@@ -92,8 +99,8 @@ class Rows:
     moved: dict[str, int] = field(default_factory=dict)
 
 
-def fill(connection: psycopg.Connection) -> Rows:
-    """A row of each owner in each layer; one that changed its owner; one that was deleted."""
+def fill(connection: psycopg.Connection) -> tuple[Rows, datetime]:
+    """A row of each owner in each layer, and one that changes its owner; the time before it did."""
     rows = Rows()
     for layer in LAYERS:
         hides = layer in ("trial_shut", "trial_mixed")
@@ -101,6 +108,11 @@ def fill(connection: psycopg.Connection) -> Rows:
             rows.fids[layer, owner] = _insert(connection, layer, owner, hides, marker)
         former = _insert(connection, layer, "viettel", hides, gone)
         rows.moved[layer] = former
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row
+    moment = row[0]
+    for layer, former in rows.moved.items():
+        hides = layer in ("trial_shut", "trial_mixed")
         secret = ", secret = NULL" if hides else ""
         x, y = PLACES["vnpt"]
         connection.execute(
@@ -109,7 +121,7 @@ def fill(connection: psycopg.Connection) -> Rows:
             (f"{layer}-moved", x + 5, y + 5, former),
         )
     connection.execute("ANALYZE")
-    return rows
+    return rows, moment
 
 
 def _insert(connection: psycopg.Connection, layer: str, owner: str, hides: bool, word: object) -> int:
@@ -158,8 +170,11 @@ class Caller:
     area: bool = False
 
     @property
-    def sees_findings(self) -> bool:
-        return bool(self.shut or self.mixed)
+    def findings(self) -> bool:
+        """Whether findings about what is hidden are a collection for him: not by a token for one layer."""
+        reads = self.scopes is None or "read" in self.scopes
+        # sawaco has restricted layers of its own
+        return bool(self.shut or self.mixed or self.name == "sawaco_steward") and reads
 
 
 def _everywhere(owners: frozenset[str]) -> dict[str, frozenset[str]]:

@@ -46,7 +46,7 @@ def trial(module_db: Database, city: City, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def rows(trial: Database) -> Rows:
     with psycopg.connect(trial.owner_dsn, autocommit=True) as connection:
-        return fill(connection)
+        return fill(connection)[0]
 
 
 @pytest.fixture(scope="module")

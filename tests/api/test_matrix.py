@@ -1,0 +1,534 @@
+"""Role x agency x layer x verb x door: who is shown what, and may write what, through every address.
+
+A real server. What is expected stands in tests/door_city.py (CALLERS), written down from the issue. All
+that is stored are markers, and each answer is searched whole (unpacked, headers too) for those that its
+caller must see nowhere: a leak shows through whatever side it comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import httpx
+import mapbox_vector_tile
+import psycopg
+import pytest
+
+from gis import crs
+from gis.city import City
+from gis.db.migrate import prepare
+from gis.db.server import Database
+from gis.settings import Settings
+from tests.api.process import Server
+from tests.door_city import (
+    CALLERS,
+    LAYERS,
+    OWNERS,
+    PLACES,
+    Account,
+    Caller,
+    Rows,
+    catalogue_with,
+    enrol,
+    fill,
+    gone,
+    marker,
+    markers_in,
+)
+from tiles.grid import Tile, tile_at
+
+KNOWN = [name for name, caller in CALLERS.items() if caller.known]
+REFUSED = [name for name, caller in CALLERS.items() if not caller.known]
+HIDING = ("trial_shut", "trial_mixed")
+POINTS = {
+    owner: tuple(float(v[0]) for v in crs.transform_xy([x], [y], 9210, 4326))
+    for owner, (x, y) in PLACES.items()
+}
+
+
+# -- what is expected, from CALLERS alone
+
+
+def rows_of(caller: Caller, layer: str) -> set[str]:
+    """Owners whose rows of a layer the caller sees."""
+    return set(caller.shut) if layer == "trial_shut" else set(OWNERS)
+
+
+def secrets_of(caller: Caller, layer: str) -> set[str]:
+    """Owners whose secrets he sees."""
+    return {"trial_shut": set(caller.shut), "trial_mixed": set(caller.mixed)}.get(layer, set())
+
+
+def is_there(caller: Caller, layer: str) -> bool:
+    """Whether the collection is there for him."""
+    return bool(rows_of(caller, layer))
+
+
+def words(caller: Caller, layer: str, *kinds: str, owners: set[str] | None = None) -> set[str]:
+    """The markers of these kinds that he sees."""
+    found = set()
+    for kind in kinds:
+        seen = secrets_of(caller, layer) if kind == "sec" else rows_of(caller, layer)
+        found |= {marker(layer, owner, kind) for owner in seen & (owners or set(OWNERS))}
+    return found
+
+
+def former(caller: Caller, layer: str) -> set[str]:
+    """The markers of versions that were, viettel's all of them, that he may see."""
+    seen = {"pub", "aid"} if "viettel" in rows_of(caller, layer) else set()
+    seen |= {"sec"} if "viettel" in secrets_of(caller, layer) else set()
+    return {gone(layer, "viettel", kind) for kind in seen}
+
+
+def ever(caller: Caller) -> set[str]:
+    """All that he may see anywhere."""
+    return {w for layer in LAYERS for w in words(caller, layer, "pub", "aid", "sec") | former(caller, layer)}
+
+
+# -- the city, served
+
+
+@dataclass
+class World:
+    """A running server over the city of secrets."""
+
+    server: Server
+    db: Database
+    rows: Rows
+    accounts: dict[str, Account]
+    before: datetime
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
+
+    def ask(
+        self, name: str, path: str, method: str = "GET", *, echo: set[str] | None = None, **options: Any
+    ) -> httpx.Response:
+        """A request of a caller. No answer may hold what he must not see, but for what he said himself."""
+        account = self.accounts[name]
+        headers = {**account.headers, **options.pop("headers", {})}
+        response = self.client.request(method, self.server.url + path, headers=headers, **options)
+        allowed = ever(account.caller) if account.caller.known else set()
+        told = response.content + repr(sorted(response.headers.items())).encode()
+        leaked = markers_in(told) - allowed - (echo or set())
+        assert not leaked, f"{name} {method} {path}: {leaked}"
+        assert response.status_code < 500, f"{name} {method} {path}: {response.text[:300]}"
+        if account.secret:
+            assert account.secret.encode() not in told
+        return response
+
+    def shown(self, name: str, path: str, **options: Any) -> set[str]:
+        """The markers of an answer that has to be 200."""
+        response = self.ask(name, path, **options)
+        assert response.status_code in (200, 204), (
+            f"{name} {path}: {response.status_code} {response.text[:300]}"
+        )
+        return markers_in(response.content)
+
+
+@pytest.fixture(scope="module")
+def world(
+    module_db: Database, city: City, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("server")
+    prepare(module_db.owner_dsn, city, catalogue_with(folder / "layers", city))
+    with psycopg.connect(module_db.owner_dsn, autocommit=True) as connection:
+        rows, before = fill(connection)
+        add_findings(connection)
+        accounts = enrol(connection)
+    server = Server(replace(settings, workers=1, pool_size=4, log_level="info"), module_db, folder)
+    server.start()
+    made = World(server, module_db, rows, accounts, before)
+    yield made
+    made.client.close()
+    assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]
+    log = server.log.read_bytes()
+    for account in accounts.values():
+        if account.secret:
+            assert account.secret.encode() not in log, "a secret is in the log"
+    assert b'"account":"vnpt_viewer"' in log
+
+
+FINDINGS: dict[str, tuple[tuple[str, str], ...]] = {
+    "trial_shut": (("trial_shut", "vnpt"),),
+    "trial_mixed": (("trial_mixed", "viettel"),),
+    "both": (("trial_shut", "vnpt"), ("trial_shut", "viettel")),
+}
+
+
+def add_findings(connection: psycopg.Connection) -> None:
+    """Findings about what is hidden; their words are the markers of whom they are about."""
+    for name, about in FINDINGS.items():
+        features = [{"layer": layer, "fid": 1, "asset_id": "x", "owner": owner} for layer, owner in about]
+        connection.execute(
+            "INSERT INTO layer.finding_restricted (asset_id, owner, rule, severity, features, message_vi,"
+            " message_en, geom) VALUES (%s, 'city', 'GEN-01', 'E', %s, %s, %s,"
+            " 'SRID=9210;POINT(603000 1192000)')",
+            (name, json.dumps(features), *[" ".join(marker(*one, "sec") for one in about)] * 2),
+        )
+        mends = [{"layer": layer, "fid": 1, "asset_id": "x", "geometry": None, "moved_m": 0, "split": []}
+                 for layer, _ in about]  # fmt: skip
+        connection.execute(
+            "INSERT INTO bandoso.finding_key (id, restricted, base, content, app, px, py, about, network,"
+            " reject, words, mends) VALUES (%s, true, gen_random_uuid(), gen_random_uuid(), 'x', 0, 0, '{}',"
+            " '', false, '{}', %s)",
+            (name, json.dumps(mends)),
+        )
+
+
+def findings_of(caller: Caller) -> set[str]:
+    """Ids of the findings above that he sees: those of which he sees every hidden feature."""
+    seen = {("trial_shut", o) for o in caller.shut} | {("trial_mixed", o) for o in caller.mixed}
+    return {name for name, about in FINDINGS.items() if set(about) <= seen} if caller.findings else set()
+
+
+# -- features: every format, and one by one
+
+EVERY = ("pub", "aid", "sec")
+
+
+@pytest.mark.parametrize("output", ["json", "jsonfg", "csv", "fgb", "gpkg", "html"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_items(world: World, name: str, output: str) -> None:
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        path = f"/collections/{layer}/items?f={output}&limit=50"
+        if not is_there(caller, layer):
+            assert world.ask(name, path).status_code == 404
+        else:
+            assert world.shown(name, path) == words(caller, layer, *EVERY)
+
+
+@pytest.mark.parametrize("output", ["json", "jsonfg", "html"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_one_feature(world: World, name: str, output: str) -> None:
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        for owner in OWNERS:
+            path = f"/collections/{layer}/items/{world.rows.fids[layer, owner]}?f={output}"
+            if owner not in rows_of(caller, layer):
+                assert world.ask(name, path).status_code == 404
+            else:
+                assert world.shown(name, path) == words(caller, layer, *EVERY, owners={owner})
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_hidden_is_absent(world: World, name: str) -> None:
+    """The same words for a collection that is hidden and for one that is none, whatever is asked of it."""
+    if is_there(CALLERS[name], "trial_shut"):
+        pytest.skip("it is there")
+    fid = world.rows.fids["trial_shut", "vnpt"]
+    tile = f"tiles/WebMercatorQuad/{path_of(tile_for('vnpt', 15))}"
+    for below in (
+        "", "/schema", "/queryables", "/items", f"/items/{fid}", f"/items/{fid}/mend", "/tiles",
+        "/tiles/WebMercatorQuad", tile, "/items?filter=secret='x'", f"/items/{fid}/history",
+    ):  # fmt: skip
+        for method in ("GET", "HEAD", "OPTIONS"):
+            hidden = world.ask(name, f"/collections/trial_shut{below}", method)
+            absent = world.ask(name, f"/collections/trial_none{below}", method)
+            assert hidden.status_code == absent.status_code, (below, method)
+            assert hidden.content == absent.content, (below, method)
+    for path in ("/tiles/WebMercatorQuad?collections={}", "/tiles?collections=trial_open,{}"):
+        hidden, absent = (world.ask(name, path.format(layer)) for layer in ("trial_shut", "trial_none"))
+        assert (hidden.status_code, hidden.content) == (absent.status_code, absent.content)
+
+
+# -- tiles
+
+
+def tile_for(owner: str, z: int) -> Tile:
+    return tile_at(*POINTS[owner], z)
+
+
+def path_of(tile: Tile) -> str:
+    return f"{tile.z}/{tile.y}/{tile.x}"
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_tiles(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        found: set[str] = set()
+        for owner in OWNERS:
+            path = f"/collections/{layer}/tiles/WebMercatorQuad/{path_of(tile_for(owner, 15))}"
+            if not is_there(caller, layer):
+                assert world.ask(name, path).status_code == 404
+                continue
+            found |= world.shown(name, path)
+        # names and ids are in tiles, secrets in nobody's
+        assert found == (words(caller, layer, "pub", "aid") if is_there(caller, layer) else set())
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_composite_tiles(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for owner in OWNERS:
+        path = f"/tiles/WebMercatorQuad/{path_of(tile_for(owner, 16))}"
+        expected = {w for layer in LAYERS for w in words(caller, layer, "pub", "aid", owners={owner})}
+        if owner == "vnpt":  # where the findings are, with their words
+            expected |= {marker(*one, "sec") for found in findings_of(caller) for one in FINDINGS[found]}
+        response = world.ask(name, path)
+        assert markers_in(response.content) == expected
+        decoded = mapbox_vector_tile.decode(response.content)
+        assert {i for i in decoded if i.startswith("trial_")} == {
+            layer for layer in LAYERS if owner in rows_of(caller, layer)
+        }
+        assert ("finding_restricted" in decoded) == bool(owner == "vnpt" and findings_of(caller))
+        if is_there(caller, "trial_shut"):
+            named = world.shown(name, f"{path}?collections=trial_shut,trial_open")
+            assert named == {
+                w for layer in ("trial_shut", "trial_open")
+                for w in words(caller, layer, "pub", "aid", owners={owner})
+            }  # fmt: skip
+
+
+def test_tiles_of_the_same_moment_are_not_shared(world: World) -> None:
+    """Requests that meet share one query; those of others never."""
+    import concurrent.futures
+
+    path = f"/collections/trial_shut/tiles/WebMercatorQuad/{path_of(tile_for('vnpt', 14))}"
+    names = ["vnpt_viewer", "viettel_editor", "city_steward", "city_viewer", "anonymous"] * 8
+
+    def ask(name: str) -> tuple[str, set[str]]:
+        return name, markers_in(world.ask(name, path).content)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as threads:
+        for name, found in threads.map(ask, names):
+            seen = words(CALLERS[name], "trial_shut", "pub", "aid")
+            assert found <= seen
+            if "vnpt" in CALLERS[name].shut:
+                assert words(CALLERS[name], "trial_shut", "pub", owners={"vnpt"}) <= found
+
+
+# -- counts and extents
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_counts_and_extents(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        if not is_there(caller, layer):
+            continue
+        seen = rows_of(caller, layer)
+        count = len(seen) + ("vnpt" in seen)  # the row that moved is vnpt's
+        for query in ("limit=1", "limit=1&filter=fid>0", "limit=1&bbox=106,10,107,11", "limit=1&sortby=name"):
+            page = world.ask(name, f"/collections/{layer}/items?{query}").json()
+            assert page["numberMatched"] == count, query
+        collection = world.ask(name, f"/collections/{layer}").json()
+        assert collection["itemCount"] == count
+        west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
+        for owner, (lon, lat) in POINTS.items():
+            inside = west <= lon <= east and south <= lat <= north
+            if owner in seen:
+                assert inside
+            # an extent of some rows tells nothing of the places of others
+            elif len(seen) == 1:
+                assert not inside
+        for document in ("/collections", "/catalogue"):
+            body = world.ask(name, document).json()
+            layers = body.get("collections") or [one for s in body["sectors"] for one in s["layers"]]
+            one = next(c for c in layers if c["id"] == layer)
+            assert one.get("itemCount", one.get("count")) == count
+
+
+# -- documents: which collections and attributes there are
+
+DOCUMENTS = (
+    "/collections", "/collections?f=html", "/catalogue", "/api", "/api?f=html", "/styles/city",
+    "/styles/telecom", "/styles/city/legend", "/tiles/WebMercatorQuad", "/tiles/WebMercatorQuad?f=tilejson",
+    "/processes/check",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_documents_name_what_is_there(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for path in DOCUMENTS:
+        response = world.ask(name, path)
+        assert response.status_code == 200
+        assert b"trial_open" in response.content, path
+        assert (b"trial_shut" in response.content) == is_there(caller, "trial_shut"), path
+        if path != "/api?f=html":
+            assert (b"finding_restricted" in response.content) == caller.findings, path
+        for language in ("vi", "en") if path != "/catalogue" else ():
+            again = world.ask(name, f"{path}{'&' if '?' in path else '?'}lang={language}")
+            assert (b"trial_shut" in again.content) == is_there(caller, "trial_shut"), path
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_attributes_that_are_there(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in HIDING:
+        if not is_there(caller, layer):
+            continue
+        shown = bool(secrets_of(caller, layer))
+        for kind in ("schema", "queryables"):
+            fields = world.ask(name, f"/collections/{layer}/{kind}").json()["properties"]
+            assert ("secret" in fields) == shown
+        paths = world.ask(name, "/api").json()["paths"]
+        parameters = {p.get("name") for p in paths[f"/collections/{layer}/items"]["get"]["parameters"]}
+        assert ("secret" in parameters) == shown
+        catalogue = world.ask(name, "/catalogue").json()
+        one = next(c for s in catalogue["sectors"] for c in s["layers"] if c["id"] == layer)
+        assert ("secret" in {f["name"] for f in one["fields"]}) == shown
+        for tail in (
+            "items?properties=secret",
+            "items?sortby=secret",
+            "items?secret=x",
+            "items?filter=secret IS NULL",
+        ):
+            assert world.ask(name, f"/collections/{layer}/{tail}").status_code == (200 if shown else 400)
+
+
+# -- search, filters, orders
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_search(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        if not is_there(caller, layer):
+            continue
+        for owner in OWNERS:
+            for kind in ("pub", "aid", "sec"):
+                word = marker(layer, owner, kind)
+                page = world.ask(name, f"/collections/{layer}/items?q={word}", echo={word}).json()
+                found = kind != "sec" and owner in rows_of(caller, layer)
+                assert page["numberMatched"] == len(page["features"]) == int(found)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_filters_tell_nothing_of_what_is_hidden(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in HIDING:
+        if not is_there(caller, layer) or not secrets_of(caller, layer):
+            continue
+        seen = secrets_of(caller, layer)
+        total = len(rows_of(caller, layer)) + ("vnpt" in rows_of(caller, layer))
+
+        def matched(condition: str, word: str, layer: str = layer) -> int:
+            path = f"/collections/{layer}/items"
+            page = world.ask(name, path, params={"filter": condition, "limit": "1"}, echo={word}).json()
+            return int(page["numberMatched"])
+
+        for owner in OWNERS:
+            word = marker(layer, owner, "sec")
+            hit = int(owner in seen)
+            assert matched(f"secret = '{word}'", word) == hit
+            assert matched(f"secret LIKE '{word[:-1]}%'", word) == hit
+            assert matched(f"CASEI(secret) = CASEI('{word}')", word) == hit
+            assert matched(f"secret >= '{word}' AND secret <= '{word}'", word) == hit
+            assert matched(f"NOT (secret <> '{word}')", word) == hit
+            assert matched(f"secret IN ('{word}')", word) == hit
+        assert matched("secret IS NULL", "") == total - len(seen)
+        assert matched("secret IS NOT NULL", "") == len(seen)
+        for direction in ("", "-"):
+            found: list[str] = []
+            path: str | None = f"/collections/{layer}/items?sortby={direction}secret&limit=1"
+            while path:  # by key, a page for each row
+                page = world.ask(name, path).json()
+                found += [f["properties"]["secret"] for f in page["features"]]
+                links = [one["href"] for one in page["links"] if one["rel"] == "next"]
+                path = links[0].removeprefix(world.server.url) if links else None
+            known = sorted((marker(layer, o, "sec") for o in seen), reverse=bool(direction))
+            hidden = [None] * (total - len(seen))
+            assert found == (hidden + known if direction else known + hidden)
+
+
+# -- who is refused
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_who_is_refused_is_refused_everywhere(world: World, name: str) -> None:
+    for path in (
+        "/", "/collections", "/collections/trial_open/items", "/collections/trial_shut/items", "/catalogue",
+        f"/tiles/WebMercatorQuad/{path_of(tile_for('vnpt', 15))}", "/api", "/changes", "/collections/none",
+    ):  # fmt: skip
+        response = world.ask(name, path)
+        assert response.status_code == 401
+        assert response.headers.get_list("www-authenticate")
+        assert response.headers["cache-control"] == "no-store"
+
+
+# -- caches
+
+
+KEPT = (
+    "/collections/trial_open/items",
+    "/collections/trial_open/items?f=csv",
+    "/collections/trial_open/items/{fid}",
+    "/tiles/WebMercatorQuad/{tile}",
+    "/tiles/WebMercatorQuad/0/0/0",
+    "/tiles/WebMercatorQuad",
+    "/collections",
+    "/collections/trial_open/schema",
+    "/collections/trial_none",
+    "/api",
+    "/catalogue",
+    "/styles/city",
+    "/styles",
+    "/",
+    "/changes",
+    "/changesets",
+)
+
+
+@pytest.mark.parametrize("name", ["anonymous", "vnpt_viewer", "vnpt_admin", "sawaco_steward"])
+def test_answers_are_kept_by_nobody_but_whom_they_are_for(world: World, name: str) -> None:
+    fid, tile = world.rows.fids["trial_open", "vnpt"], path_of(tile_for("vnpt", 15))
+    for path in (one.format(fid=fid, tile=tile) for one in KEPT):
+        for headers in ({}, {"If-None-Match": "*"}, {"Accept-Encoding": "identity"}):
+            response = world.ask(name, path, headers=headers)
+            vary = {v.strip().lower() for v in response.headers.get("vary", "").split(",")}
+            assert "authorization" in vary, path
+            given = response.headers["cache-control"]
+            if name != "anonymous":
+                assert given in ("private, no-cache", "no-store"), path
+            assert "public" not in given or name == "anonymous"
+    glyphs = world.ask(name, "/static/face.css")
+    assert glyphs.headers["cache-control"].startswith("public")
+
+
+def test_etags_do_not_cross_callers(world: World) -> None:
+    fid = world.rows.fids["trial_mixed", "viettel"]
+    path = f"/collections/trial_mixed/items/{fid}"
+    names = ("anonymous", "vnpt_viewer", "viettel_editor", "city_viewer", "city_steward", "both_editor")
+    answers = {name: world.ask(name, path) for name in names}
+    for one, answer in answers.items():
+        for other, theirs in answers.items():
+            asked = world.ask(one, path, headers={"If-None-Match": theirs.headers["etag"]})
+            same = answer.content == theirs.content
+            if asked.status_code == 304:
+                assert same, f"{one} was told that what {other} has is right"
+            if answer.headers["etag"] == theirs.headers["etag"]:
+                assert same
+    assert len({a.headers["etag"] for n, a in answers.items() if n in ("vnpt_viewer", "viettel_editor")}) == 2
+
+
+# -- findings
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_findings(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    path = "/collections/finding_restricted/items"
+    if not caller.findings:
+        assert world.ask(name, path).status_code == 404
+        return
+    expected = findings_of(caller)
+    page = world.ask(name, path).json()
+    assert {f["properties"]["asset_id"] for f in page["features"]} == expected
+    assert page["numberMatched"] == len(expected)
+    for feature in page["features"]:
+        mend = world.ask(name, f"{path}/{feature['id']}/mend")
+        assert mend.status_code == 200
+        assert {f["properties"]["layer"] for f in mend.json()["features"]} == {
+            layer for layer, _ in FINDINGS[feature["properties"]["asset_id"]]
+        }
+    with psycopg.connect(world.db.owner_dsn) as owner:
+        every = dict(owner.execute("SELECT asset_id, fid FROM layer.finding_restricted").fetchall())
+    for one in set(every) - expected:
+        assert world.ask(name, f"{path}/{every[one]}").status_code == 404
+        assert world.ask(name, f"{path}/{every[one]}/mend").status_code == 404

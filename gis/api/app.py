@@ -30,6 +30,7 @@ from gis.api.features import routes as features
 from gis.api.feed_stream import Listeners
 from gis.api.guard import Guard
 from gis.api.headers import StandardHeaders
+from gis.api.history import routes as history
 from gis.api.ogc import routes as ogc
 from gis.api.problems import Problems, Refusal, on_known_error
 from gis.api.processes import routes as processes
@@ -37,9 +38,11 @@ from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
 from gis.api.write import changesets
+from gis.checks.window import Setting
 from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
+from gis.edit.apply import warm
 from gis.edit.session import open_editor_pool
 from gis.errors import BandosoError, DatabaseError
 from gis.publish.follow import Follower
@@ -54,6 +57,7 @@ OBSERVE_EVERY = 2.0
 ROUTES: Sequence[BaseRoute] = (
     *tiles.ROUTES,
     *styles.ROUTES,
+    *history.ROUTES,
     *features.ROUTES,
     *ogc.ROUTES,
     *processes.ROUTES,
@@ -93,7 +97,8 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         on_ending(follower.end)
         metrics.forget_killed()
         tasks = [
-            asyncio.create_task(work) for work in (reloader.run(), _observe(state), _warm(app.state.ogc))
+            asyncio.create_task(work)
+            for work in (reloader.run(), _observe(state), _warm(app.state.ogc), _warm_edits(state))
         ]
         try:
             yield
@@ -172,6 +177,13 @@ async def _warm(documents: ogc.Ogc) -> None:
         await documents.warm()
     except Exception:
         LOG.exception("documents could not be prepared")
+
+
+async def _warm_edits(state: State) -> None:
+    try:
+        await state.editors.work(warm, state.editors, Setting(state.city, state.known, state.city.today()))
+    except Exception:
+        LOG.exception("edits could not be prepared")
 
 
 def _end_with_parent() -> None:

@@ -21,7 +21,8 @@ DOCUMENT_CSP = (
 )
 
 EXPOSED = (
-    "ETag, Content-Crs, Link, Location, OGC-NumberMatched, Preference-Applied, X-Request-Id, Retry-After"
+    "Accept-Patch, Accept-Post, Allow, Bandoso-Changeset, Content-Crs, Content-Location, ETag, Link, "
+    "Location, OGC-NumberMatched, Preference-Applied, Retry-After, X-Request-Id"
 )
 ALLOWED = (
     "Accept, Accept-Language, Authorization, Content-Type, Content-Crs, Idempotency-Key, If-Match, "

@@ -18,11 +18,12 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from gis.checks.concern import Change
+from gis.checks.concern import Change, known_of
 from gis.checks.window import Setting
 from gis.edit import rows
 from gis.edit.errors import Clash, Conflict, Missing, Rejected, Uncertain
 from gis.edit.explain import Wanted, busy, forbidden, told
+from gis.edit.geometry import city_box
 from gis.edit.judge import judge
 from gis.edit.model import Applied, Changeset, Create, Delete, Done, FeatureChange, Update
 from gis.edit.plan import Plan, Step, plan_of
@@ -65,6 +66,18 @@ def apply(
             if attempt == _TRIES or isinstance(on, psycopg.Connection):
                 raise busy() from None
     raise AssertionError
+
+
+def warm(on: EditorPool, setting: Setting) -> None:
+    """Have at hand what the first edit would wait seconds for: the rules, a connection, PROJ."""
+    known_of(setting)
+    city_box(setting.city)
+    with on.connection() as connection:
+        connection.execute(
+            "SELECT ST_IsValid(ST_Buffer(ST_SetSRID(ST_MakePoint(600000, 1190000), %(srid)s), 1)),"
+            " ST_AsGeoJSON(ST_Transform(ST_SetSRID(ST_MakePoint(600000, 1190000), %(srid)s), 4326))",
+            {"srid": setting.city.crs.storage},
+        )
 
 
 def _once(

@@ -38,6 +38,10 @@ _NESTING: Final = {
 }
 
 
+#: The types that can be written.
+TYPES: Final = tuple(_NESTING)
+
+
 class _Wrong(ValueError):  # noqa: N818
     """What is wrong, and where below the geometry."""
 

@@ -12,6 +12,7 @@ from gis.city import City
 from gis.db.server import Database
 from gis.settings import Settings
 from layers.registry import Catalogue
+from tests.api.editors import Editors, enrol
 from tests.api.process import Server
 from tests.api.sample import load_sample
 
@@ -39,3 +40,12 @@ def running(
 def server(running: Server) -> str:
     """Its address, without a final slash."""
     return running.url
+
+
+@pytest.fixture(scope="module")
+def editors(running: Server) -> Iterator[Editors]:
+    """Accounts of the running server (tests/api/editors.py)."""
+    with psycopg.connect(running.db.owner_dsn, autocommit=True) as connection:
+        made = enrol(connection, running.url)
+    yield made
+    made.close()

@@ -123,6 +123,16 @@ def parameters_of(layer: Layer, language: str) -> list[dict[str, Any]]:
     return found
 
 
+def plain(layer: Layer, f: FieldDef) -> dict[str, Any]:
+    """The field's type, values and limits, as OpenAPI 3.0 has them."""
+    made: dict[str, Any] = dict(_TYPES[f.type])
+    values = [v.value for v in layer.domain_of(f)]
+    if values:
+        made["enum"] = [*values, None]  # null must be listed, though the schema is nullable
+    limits = {"minimum": f.minimum, "maximum": f.maximum, "maxLength": f.max_length}
+    return {**made, **{name: limit for name, limit in limits.items() if limit is not None}}
+
+
 def _head(layer: Layer, language: str, address: str) -> dict[str, Any]:
     head: dict[str, Any] = {
         "$schema": _DIALECT,

@@ -12,7 +12,7 @@ from typing import Any
 from gis.api.features import describe
 from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
-from gis.api.ogc import openapi_processes
+from gis.api.ogc import openapi_processes, openapi_writes
 from gis.api.ogc.config import service_description, service_title
 from gis.api.ogc.openapi_parts import (
     PATH_PARAMETERS,
@@ -59,7 +59,10 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **_service(),
             **_collections(),
             **{
-                f"/collections/{layer.id}/items": _items(layer, parameters[layer.id], shared, language)
+                f"/collections/{layer.id}/items": {
+                    **_items(layer, parameters[layer.id], shared, language),
+                    **({"post": openapi_writes.post(layer, language)} if layer.definition.editable else {}),
+                }
                 for layer in public
             },
             **{path: item for one in public if one.id in FINDINGS for path, item in _mend(one.id).items()},
@@ -73,10 +76,12 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **own_parameters(language, city.languages),
                 **openapi_processes.parameters(language),
                 **_path_parameters(catalogue, public),
+                **openapi_writes.parameters(language),
                 **shared,
             },
-            "schemas": {**SCHEMAS, **openapi_processes.SCHEMAS},
-            "responses": problems(language),
+            "schemas": {**SCHEMAS, **openapi_processes.SCHEMAS, **openapi_writes.schemas()},
+            "responses": {**problems(language), **openapi_writes.responses(language)},
+            "securitySchemes": openapi_writes.SECURITY,
         },
     }
 
@@ -170,7 +175,8 @@ def _collections() -> dict[str, Any]:
             _both("feature", "application/geo+json"),
             "400",
             "404",
-        ),
+        )
+        | openapi_writes.of_item(),
     }
 
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from gis.api import styles, tiles
 from gis.api.features import describe
 from gis.api.negotiate import COMMON, choose_format, choose_language, etag_of, has_current, known_parameters
-from gis.api.ogc import complete, openapi
+from gis.api.ogc import complete, openapi, openapi_writes
 from gis.api.ogc.config import PLACEHOLDER
 from gis.api.ogc.documents import Document, Documents
 from gis.api.ogc.face import Face
@@ -67,8 +67,9 @@ def _landing(wanted: Wanted, face: Face) -> dict[str, Any]:
 
 
 def _conformance(wanted: Wanted, face: Face) -> dict[str, Any]:
-    ours = (describe.CONFORMANCE, tiles.CONFORMANCE, styles.CONFORMANCE, description.CONFORMANCE)
-    return complete.conformance(face.conformance(wanted.language), *ours)
+    ours = (describe, tiles, styles, description, openapi_writes)
+    classes = (one.CONFORMANCE for one in ours)
+    return complete.conformance(face.conformance(wanted.language), *classes)
 
 
 def _collections(wanted: Wanted, face: Face) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gis.errors import UsageError
 WHOLE: Final = ("application/geo+json", "application/json")
 PATCH: Final = ("application/merge-patch+json",)
 
-_OURS = re.compile(r"(\d{1,19})\.(\d{1,10})\.[0-9a-f]+\Z")
+_OURS = re.compile(r"(\d{1,19})\.(\d{1,10})\.[0-9a-f]+(?:-gzip)?\Z")
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|\Z)')
 _MOST_TAGS = 100
 

@@ -55,7 +55,7 @@ def options(request: Request, state: State, layer: Layer, *, item: bool) -> Resp
             allow = {"Allow": f"{_READ}, PUT, PATCH, DELETE", "Accept-Patch": ", ".join(headers.PATCH)}
         else:
             allow = {"Allow": f"{_READ}, POST", "Accept-Post": ", ".join(headers.WHOLE)}
-    return Response(headers={**allow, "Cache-Control": "no-store", "Vary": "Authorization"})
+    return Response(headers={**allow, "Cache-Control": "no-store"})
 
 
 def _writer(request: Request, layer: Layer) -> Principal:
@@ -247,7 +247,7 @@ class _Write:
             "Content-Location": links.address(address, self.asked.given),
             "Content-Crs": f"<{self.view.crs.uri}>",
             "Content-Language": self.asked.language,
-            "Vary": "Accept, Accept-Language, Authorization",
+            "Vary": "Accept, Accept-Language",
         }
         extra: dict[str, Any] = {
             "links": links.document_links(

@@ -27,7 +27,7 @@ from layers.model import Text
 CAD_02 = Rule(
     id="CAD-02",
     awaits=True,
-    title=Text(vi="Khe hở giữa các thửa đất", en="Gap between parcels"),
+    title=Text(vi="Khe hở giữa các vùng kề nhau", en="Gap between neighbours"),
     explanation=Text(
         vi="Một dải hẹp không thuộc thửa nào, nằm giữa các cạnh đối diện của những thửa kề nhau. Rộng đến "
         "giới hạn sai số vị trí của tỷ lệ bản đồ là lỗi (hai lần đo cùng một ranh giới); rộng hơn, đến số "
@@ -104,8 +104,9 @@ def cad_02(window: Window, app: Application) -> Iterator[Finding]:
             around = list(gap.around)
             limit = float(limits[around].max())
             mends = []
-            if gap.whole:
-                healed = closing(made, gap.where, gap.around, limit * factor, limits)
+            # What is wider may be a real drain, and a part of a gap is not closed without the others.
+            if gap.whole and gap.width <= limit:
+                healed = closing(made, gap.where, gap.around, limits)
                 if healed is not None:
                     ref = features.ref(int(index[healed[0]]))
                     mends = [Mend(layer, ref.fid, ref.asset_id, healed[1], healed[2])]

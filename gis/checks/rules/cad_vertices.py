@@ -17,7 +17,7 @@ from gis.checks.fabric.judge import (
     position_limits,
     reads_there,
 )
-from gis.checks.fabric.mends import with_moved, with_vertex
+from gis.checks.fabric.mends import with_moved, with_vertices
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Mend, Parameter, Rule
 from gis.checks.registry import local
@@ -36,7 +36,7 @@ CAD_04 = Rule(
         "only touches an edge, without a shared stretch, is no finding.",
     ),
     message=Text(
-        vi="{judged} không có đỉnh tại góc của thửa bên (cách cạnh {value}, dung sai {limit}); thêm đỉnh",
+        vi="{judged} không có đỉnh tại góc của vùng bên cạnh (cách cạnh {value}, dung sai {limit}); thêm đỉnh",
         en="{judged} has no vertex at its neighbour's corner ({value} off its edge, tolerance {limit}); "
         "insert it",
     ),
@@ -66,12 +66,17 @@ def cad_04(window: Window, app: Application) -> Iterator[Finding]:
         features, made, index = fabric.features, fabric.edges, fabric.index
         pairs = facing_of(window, layer, np.full(len(made.polygons), limit))
         found = t_vertices(made, pairs, limit)
-        for k in np.flatnonzero(window.owns(found.xy)):
-            edge, xy = int(found.edge[k]), found.xy[k]
-            me = int(made.owner[edge])
+        owned = np.flatnonzero(window.owns(found.xy))
+        # All corners that a parcel lacks are one change: else the second mend would undo the first.
+        lacks = made.owner[found.edge]
+        mended: dict[int, shapely.Geometry | None] = {}
+        for me, some in _groups(lacks, lacks[owned]):
+            corners = [(made.a[found.edge[k]], made.b[found.edge[k]], found.xy[k]) for k in some]
+            mended[me] = with_vertices(made.polygons[me], corners)
+        for k in owned:
+            xy, me = found.xy[k], int(lacks[k])
             others = [int(n) for n in holders(made, int(found.vertex[k])) if n != me]
-            ref = features.ref(int(index[me]))
-            new = with_vertex(made.polygons[me], made.a[edge], made.b[edge], xy)
+            ref, new = features.ref(int(index[me])), mended[me]
             mend = [] if new is None else [Mend(layer, ref.fid, ref.asset_id, new, float(found.distance[k]))]
             yield finding(
                 app,
@@ -87,7 +92,7 @@ def cad_04(window: Window, app: Application) -> Iterator[Finding]:
 
 CAD_05 = Rule(
     id="CAD-05",
-    title=Text(vi="Đỉnh của thửa kề gần trùng nhau", en="Neighbours' vertices nearly equal"),
+    title=Text(vi="Đỉnh của hai vùng kề gần trùng nhau", en="Neighbours' vertices nearly equal"),
     explanation=Text(
         vi="Hai thửa có đỉnh cách nhau dưới nửa giới hạn sai số vị trí nhưng không trùng: cùng một mốc được "
         "đo hoặc nhập hai lần. Đưa về đỉnh mà nhiều thửa dùng chung hơn.",
@@ -156,3 +161,11 @@ def _after(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Where ``one`` comes after ``other`` from west to east, then from south to north."""
     found: np.ndarray = (one[:, 0] > other[:, 0]) | ((one[:, 0] == other[:, 0]) & (one[:, 1] > other[:, 1]))
     return found
+
+
+def _groups(labels: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(label, where it is) of the wanted labels."""
+    some = np.flatnonzero(np.isin(labels, wanted))
+    some = some[np.argsort(labels[some], kind="stable")]
+    for part in np.split(some, np.flatnonzero(np.diff(labels[some])) + 1) if len(some) else ():
+        yield int(labels[part[0]]), part

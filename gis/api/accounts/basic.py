@@ -1,10 +1,10 @@
 """HTTP Basic: argon2 in few threads, failures counted in the database, a short memory of what was right.
 
 QGIS sends name and password with every request, and argon2 takes 50 ms of a core on purpose. So a pair that
-was right is remembered for a minute, for the client that showed it, as its HMAC under a key of this process; it
-counts only as long as the stored hash is the one that it was right for, which is looked at again after a second
-at the latest (gis.api.auth). A pair that was wrong is remembered in the same way: a QGIS with an old password is told so at
-once, and its hundred requests are one failure, not a hundred.
+was right is remembered for a minute, for the client that showed it, as an HMAC under a key of this process.
+It counts only as long as the stored hash is the one that it was right for, which is looked at again after a
+second at the latest (gis.api.auth). A pair that was wrong is remembered in the same way: a QGIS with an old
+password is told so at once, and its hundred requests are one failure, not a hundred.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gis.api.accounts import openapi as accounts
 from gis.api.features import describe
 from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
@@ -34,6 +35,7 @@ TAGS = {
     "tiles": ("Ô bản đồ", "Tiles"),
     "styles": ("Kiểu bản đồ", "Styles"),
     "processes": ("Tiến trình", "Processes"),
+    "accounts": ("Tài khoản", "Accounts"),
     "operations": ("Vận hành", "Operations"),
 }
 
@@ -69,17 +71,24 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **_tiles(),
             **_styles(),
             **openapi_processes.paths(),
+            **accounts.paths(),
             **_operations(),
         },
         "components": {
             "parameters": {
                 **own_parameters(language, city.languages),
                 **openapi_processes.parameters(language),
+                **accounts.parameters(),
                 **_path_parameters(catalogue, public),
                 **openapi_writes.parameters(language),
                 **shared,
             },
-            "schemas": {**SCHEMAS, **openapi_processes.SCHEMAS, **openapi_writes.schemas()},
+            "schemas": {
+                **SCHEMAS,
+                **openapi_processes.SCHEMAS,
+                **openapi_writes.schemas(),
+                **accounts.schemas(),
+            },
             "responses": {**problems(language), **openapi_writes.responses(language)},
             "securitySchemes": openapi_writes.SECURITY,
         },

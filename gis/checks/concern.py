@@ -152,6 +152,12 @@ class Known:
         """The applications by their keys."""
         return {one.app.key: one.app for one in self.concerns}
 
+    def reads_of(self, app: Application, change: Change) -> bool:
+        """Whether the application reads an attribute that changed."""
+        columns = change.kind[1]
+        need = next(one.reads[change.layer] for one in self.by_layer[change.layer] if one.app is app)
+        return columns is None or not columns.isdisjoint(need.columns)
+
     def concerned(self, change: Change, standing: frozenset[str] = frozenset()) -> tuple[Concern, ...]:
         """The applications that the change can matter to."""
         key = (change.layer, change.kind, standing)

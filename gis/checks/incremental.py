@@ -163,7 +163,7 @@ class _Edit:
             self._judge_lonely(one, deadly)
         for (apps, window), quietly in zip(windows, silent, strict=True):
             self._judge_window(apps, window, quietly, deadly)
-        self._judge_whole(plan)
+        self._judge_whole(plan, windows, changes)
         if self._standing and changes:
             self._judge_standing(changes, deadly)
         return writes
@@ -233,9 +233,13 @@ class _Edit:
             safe = [app for app in safe if self._take(app, _found(window, app))]
         self._looked.append(([app.key for app in safe], about))
 
-    def _judge_whole(self, plan: Plan) -> None:
+    def _judge_whole(
+        self, plan: Plan, windows: Sequence[tuple[list[Application], Window]], changes: Sequence[Change]
+    ) -> None:
         wholes: dict[Any, Whole] = {}
         for app, fids in plan.globals:
+            if self._is_steady(app, fids, windows, changes):
+                continue
             key = tuple(fids.items())
             whole = wholes.setdefault(key, Whole(self.source, self._setting, fids))
             if self._take(app, _found(whole, app)):
@@ -243,6 +247,29 @@ class _Edit:
                 if app.network:
                     # What hung on a line that was moved, closed or removed may be anywhere.
                     self._defer([app], None)
+
+    def _is_steady(
+        self,
+        app: Application,
+        fids: Mapping[str, frozenset[int]],
+        windows: Iterable[tuple[list[Application], Window]],
+        changes: Iterable[Change],
+    ) -> bool:
+        """Whether it is sure that the geometry that changed leaves the findings of a network as they are."""
+        steady = rules()[app.rule.id].steady
+        if steady is None or app.key in self._standing:
+            return False
+        mine = [change for change in changes if change.fid in fids.get(change.layer, ())]
+        if any(self._known.reads_of(app, change) for change in mine):
+            return False
+        boxes = [box for change in mine for box in change.boxes()]
+        for apps, window in windows:
+            # One that the network's own rules have read.
+            if any(other.network == app.network for other in apps) and all(
+                _within(box, window.box) for box in boxes
+            ):
+                return steady(window, app, mine)
+        return False
 
     def _judge_standing(
         self, changes: Sequence[Change], deadly: Mapping[str, Sequence[tuple[float, float]]]
@@ -256,7 +283,7 @@ class _Edit:
         for apps, window in self._windows(plan):
             self._judge_window(apps, window, set(), deadly)
             self._known_in_windows = True
-        self._judge_whole(plan)
+        self._judge_whole(plan, [], changes)
 
     def _take(self, app: Application, findings: Iterable[Finding]) -> bool:
         """Collect them; False when the rule leaves it to a run, or fails: no edit shall fail by that."""
@@ -406,6 +433,10 @@ def _around(changes: Iterable[Change]) -> Box:
         return NOWHERE
     west, south, east, north = zip(*boxes, strict=True)
     return min(west) - 1.0, min(south) - 1.0, max(east) + 1.0, max(north) + 1.0
+
+
+def _within(box: Box, around: Box) -> bool:
+    return box[0] >= around[0] and box[1] >= around[1] and box[2] <= around[2] and box[3] <= around[3]
 
 
 def _columns(needs: Iterable[Any], layer: str) -> tuple[str, ...]:

@@ -32,8 +32,9 @@ class Implementation:
     as a whole, in findings whose anchor is nowhere (see also_whole).
 
     For edits: ``decided``: what decides the findings of a global rule (None: perhaps everything); ``edits``:
-    False when a global rule does not judge edits at all; ``only``: condition on rows of a judged layer, and
-    where none in a window holds it, a local rule finds nothing there.
+    False when a global rule does not judge edits at all; ``steady``: whether an edit of geometry alone leaves
+    its findings as they are; ``only``: condition on rows of a judged layer, and where none in a window holds
+    it, a local rule finds nothing there.
     """
 
     rule: Rule
@@ -42,6 +43,7 @@ class Implementation:
     also: Any = None
     decided: Needs | None = None
     edits: bool = True
+    steady: Callable[[Window, Application, Iterable[Any]], bool] | None = None
     only: Composable | None = None
 
 
@@ -63,10 +65,12 @@ def local(rule: Rule, needs: Needs, only: Composable | None = None) -> Callable[
     return _register(Implementation(rule, None, needs, only=only))
 
 
-def whole(rule: Rule, decided: Needs | None = None, *, edits: bool = True) -> Callable[[Global], Global]:
+def whole(
+    rule: Rule, decided: Needs | None = None, *, edits: bool = True, steady: Any = None
+) -> Callable[[Global], Global]:
     """Registers the implementation of a global rule: ``@whole(RULE)``; see Implementation."""
     assert rule.scope == "global", rule.id
-    return _register(Implementation(rule, None, None, decided=decided, edits=edits))
+    return _register(Implementation(rule, None, None, decided=decided, edits=edits, steady=steady))
 
 
 def also_whole(rule: Rule) -> Callable[[Global], Global]:

@@ -193,8 +193,18 @@ def graph_needs(app: Application, catalogue: Catalogue, *more: str) -> Iterator[
         yield Need(layer, columns(network, layer, catalogue, *more), REACH)
 
 
-def columns(network: NetworkDef, layer: str, catalogue: Catalogue, *more: str) -> tuple[str, ...]:
-    """The fields that the network's definition names of a layer, its status and scale, and ``more``."""
+def joint_needs(app: Application, catalogue: Catalogue, *more: str) -> Iterator[Need]:
+    """What decides how the network hangs together: not the sizes and classes of its lines."""
+    network = catalogue.networks[app.network]
+    for layer in network.layers:
+        yield Need(layer, columns(network, layer, catalogue, *more, sizes=False), REACH)
+
+
+def columns(
+    network: NetworkDef, layer: str, catalogue: Catalogue, *more: str, sizes: bool = True
+) -> tuple[str, ...]:
+    """The fields that the network's definition names of a layer, its status and scale, and ``more``; without
+    ``sizes``, those that say how it hangs together."""
     names: list[str | None] = ["status", "source_scale", *more]
     for selectors in network.selectors().values():
         for selector in selectors:
@@ -202,7 +212,8 @@ def columns(network: NetworkDef, layer: str, catalogue: Catalogue, *more: str) -
                 names += [*selector.where, *selector.unless]
     for fields in (network.carries, network.absent, network.both_ways, network.meshed):
         names += fields
-    names += [*network.steady, network.tier, network.line_class, *network.fills, *network.fills.values()]
+    if sizes:
+        names += [*network.steady, network.tier, network.line_class, *network.fills, *network.fills.values()]
     known = catalogue.layers[layer]
     return tuple(name for name in columns_of(names) if known.field(name))
 

@@ -14,7 +14,7 @@ from gis.checks.whole import Deferred, Whole
 from gis.checks.window import grown
 
 #: Most lines that are read for an edit.
-BUDGET = 2_000
+BUDGET = 500
 #: First distance (m) around the edit; it doubles.
 _FIRST = 50.0
 

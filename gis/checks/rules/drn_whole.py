@@ -11,9 +11,10 @@ from gis.checks.features import Bools, Ints
 from gis.checks.findings import finding
 from gis.checks.gravity.circles import circles
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.network.graph import Graph, graph_needs, graph_of_whole
+from gis.checks.network.graph import Graph, graph_of_whole, joint_needs
 from gis.checks.network.members import one_of
 from gis.checks.network.nearby import nearby
+from gis.checks.network.steady import joined_as_before
 from gis.checks.registry import whole
 from gis.checks.rules.net_ends import MOST_NAMED
 from gis.checks.whole import Whole
@@ -47,7 +48,11 @@ DRN_10 = Rule(
 )
 
 
-@whole(DRN_10, decided=lambda app, catalogue: graph_needs(app, catalogue, "system"))
+@whole(
+    DRN_10,
+    decided=lambda app, catalogue: joint_needs(app, catalogue, "system"),
+    steady=joined_as_before,
+)
 def drn_10(city: Whole, app: Application) -> Iterator[Finding]:
     if city.changed is None:
         graph = graph_of_whole(city, app, "system")

@@ -10,11 +10,12 @@ import shapely
 from gis.checks.features import Bools, Ints
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.network.graph import Graph, graph_needs, graph_of_whole, groups, unit_m
+from gis.checks.network.graph import Graph, graph_of_whole, groups, joint_needs, unit_m
 from gis.checks.network.joints import joints, loops, pieces
 from gis.checks.network.loose import SNAP
 from gis.checks.network.nearby import nearby
 from gis.checks.network.reach import CutOff, cut_off, roots
+from gis.checks.network.steady import joined_as_before
 from gis.checks.registry import whole
 from gis.checks.whole import Deferred, Whole
 from layers.model import Text
@@ -74,7 +75,7 @@ NET_10 = Rule(
 )
 
 
-@whole(NET_09, decided=graph_needs)
+@whole(NET_09, decided=joint_needs, steady=joined_as_before)
 def net_09(city: Whole, app: Application) -> Iterator[Finding]:
     unit = unit_m(city.setting.city)
     near = app.number(SNAP[0].name) / unit
@@ -138,7 +139,7 @@ def _named(app: Application, graph: Graph, lines: Ints, unit: float, words: dict
     )
 
 
-@whole(NET_10, decided=graph_needs)
+@whole(NET_10, decided=joint_needs, steady=joined_as_before)
 def net_10(city: Whole, app: Application) -> Iterator[Finding]:
     unit = unit_m(city.setting.city)
     if city.changed is None:

@@ -13,9 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from gis.city import City
 from gis.db.connect import connect
@@ -31,7 +32,7 @@ from gis.demo.plan import Plan
 from gis.demo.plan import frame as make_frame
 from gis.demo.work import Job, results
 from gis.errors import DatabaseError, UsageError
-from gis.ingest import copybin
+from gis.ingest import copybin, versions
 from layers.registry import Catalogue, Layer
 
 #: How long the last step waits for readers to let go of the old tables. A try is shorter than
@@ -56,9 +57,9 @@ def write(
             loads = _start_loads(connection, layers, {"seed": plan.seed, "parcels": plan.parcels})
             shapes = {layer.id: Shape.of(layer, loads[layer.id]) for layer in layers}
             job = Job(plan, make_frame(city, plan.columns, plan.rows), shapes, city.crs.storage, defects)
-            counts, found = _fill(connection, city, layers, job, report)
+            counts, found, moment = _fill(connection, city, layers, job, report)
             build_all(dsn, layers, counts)
-            _swap(connection, layers, loads, counts)
+            _swap(connection, layers, loads, counts, moment)
         except BaseException:
             # The connection may be in the middle of a COPY; it is of no use for clearing up.
             with contextlib.suppress(Exception), connect(dsn) as other:
@@ -96,9 +97,9 @@ def _start_loads(
 
 def _fill(
     connection: psycopg.Connection, city: City, layers: Sequence[Layer], job: Job, report: Report
-) -> tuple[Counter[str], list[Defect]]:
+) -> tuple[Counter[str], list[Defect], datetime]:
     """Create the tables aside and copy the city into them, in one transaction: so PostgreSQL writes no
-    WAL for the rows, and no visibility later."""
+    WAL for the rows, and no visibility later. Gives its time, too: that of the rows."""
     counts: Counter[str] = Counter()
     found: list[Defect] = []
     by_id = {layer.id: layer for layer in layers}
@@ -117,7 +118,9 @@ def _fill(
             found += result.defects
             done += result.superblocks
             report(done, len(job.plan.counts))
-    return counts, found
+        row = connection.execute("SELECT now()").fetchone()
+        assert row is not None
+    return counts, found, row[0]
 
 
 def _copy(connection: psycopg.Connection, layer: Layer, shape: Shape, part: Encoded) -> None:
@@ -131,7 +134,11 @@ def _copy(connection: psycopg.Connection, layer: Layer, shape: Shape, part: Enco
 
 
 def _swap(
-    connection: psycopg.Connection, layers: Sequence[Layer], loads: Mapping[str, int], counts: Counter[str]
+    connection: psycopg.Connection,
+    layers: Sequence[Layer],
+    loads: Mapping[str, int],
+    counts: Counter[str],
+    moment: datetime,
 ) -> None:
     """The one step that others see."""
     tables = SQL(", ").join(Identifier(SCHEMA, layer.id) for layer in layers)
@@ -141,8 +148,12 @@ def _swap(
             with connection.transaction():
                 connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{_TRY_MS}ms"])
                 connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
+                changeset = versions.open_changeset(connection, loads, SOURCE, None, None, moment)
                 for layer in layers:
+                    _keep(connection, layer)
                     connection.execute(script(swap_statements(layer, build_name(layer))))
+                    box = versions.whole_extent(connection, Identifier(SCHEMA, layer.id), layer)
+                    versions.note_added(connection, changeset, layer, counts[layer.id], box)
                 connection.execute(
                     "UPDATE bandoso.load SET finished_at = clock_timestamp(), rejected = 0, rows = t.rows"
                     " FROM unnest(%s::bigint[], %s::bigint[]) AS t(id, rows) WHERE load.id = t.id",
@@ -155,6 +166,26 @@ def _swap(
                     "the layers are in use by others", hint="try again when it is quieter"
                 ) from None
             time.sleep(0.25)
+
+
+def _keep(connection: psycopg.Connection, layer: Layer) -> None:
+    """Keep what people put into a layer that the demo replaces.
+
+    What an earlier demo made and nobody has changed is left out (its seed makes it again), and the layer's
+    history begins anew.
+    """
+    made = SQL(
+        "o.version = 1 AND EXISTS (SELECT FROM bandoso.load AS l WHERE l.id = o.load_id AND l.source = {})"
+    ).format(Literal(SOURCE))
+    versions.keep_replaced(connection, layer, None, SQL("NOT ({})").format(made))
+    connection.execute(
+        SQL(
+            "INSERT INTO bandoso.history_since AS s (layer, since, reason)"
+            " SELECT {name}, current_setting('bandoso.at')::timestamptz, 'purged'"
+            " WHERE EXISTS (SELECT FROM {table} AS o WHERE {made})"
+            " ON CONFLICT (layer) DO UPDATE SET since = excluded.since, reason = excluded.reason"
+        ).format(name=Literal(layer.id), table=Identifier(SCHEMA, layer.id), made=made)
+    )
 
 
 def _clear_up(connection: psycopg.Connection, layers: Sequence[Layer], loads: Mapping[str, int]) -> None:

@@ -58,6 +58,8 @@ Examples:
 )
 @click.option("--source-layer", metavar="NAME", help="Layer of the file, when it has several.")
 @click.option("--owner", metavar="ID", help="Agency that owns the features, when not the layer's.")
+@click.option("--author", metavar="NAME", help="Who loads it, for the history [your login name].")
+@click.option("--comment", metavar="TEXT", help="Why, for the history.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, change nothing.")
 @click.option("--allow-outside", is_flag=True, help="Take features outside the city's extent.")
 @click.option(

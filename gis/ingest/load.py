@@ -53,6 +53,9 @@ class LoadRequest:
     source_layer: str | None = None
     dry_run: bool = False
     owner: str | None = None
+    #: Who loads it (default: the operator's login name), and why: of the changeset that the load is.
+    author: str | None = None
+    comment: str | None = None
     #: Take features outside the city's extent.
     allow_outside: bool = False
     #: Take features that lie off the layer's as by a CRS mistake.
@@ -120,7 +123,9 @@ def load(
             columns = (*target.columns, "geom", "load_id")
             if not request.dry_run:
                 assert db is not None
-                with LayerWriter(db, city, layer, request.mode, columns) as writer:
+                with LayerWriter(
+                    db, city, layer, request.mode, columns, request.author, request.comment
+                ) as writer:
                     job.load(writer, started)
             elif db is not None:
                 with Rehearsal(db, city, layer, request.mode, columns) as rehearsal:

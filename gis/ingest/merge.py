@@ -16,6 +16,8 @@ from layers.registry import Layer
 
 #: Columns that a load keeps or derives itself.
 _OWN = ("fid", "version", "updated_at", "load_id")
+#: The time of the changeset that is open.
+_AT = SQL("current_setting('bandoso.at')::timestamptz")
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,23 @@ def drop_conflicting(
 
 def insert_new(
     connection: psycopg.Connection, layer: Layer, staged: Composable, columns: Sequence[str]
-) -> int:
-    """Add the staged rows whose asset id the layer does not have; gives their number."""
+) -> tuple[int, tuple[float, ...] | None]:
+    """Add the staged rows whose asset id the layer does not have; gives their number and their box.
+
+    A changeset is open (gis.ingest.versions): its time is theirs.
+    """
     query = SQL(
-        "INSERT INTO {t} ({c}) SELECT {s} FROM {staged} AS s "
+        "WITH added AS (INSERT INTO {t} ({c}, updated_at) SELECT {s}, {at} FROM {staged} AS s "
         "WHERE NOT EXISTS (SELECT FROM {t} AS t WHERE t.asset_id = s.asset_id) ORDER BY s.fid"
-    ).format(t=names.table(layer), c=names.columns(columns), s=names.columns(columns, "s"), staged=staged)
-    return connection.execute(query).rowcount
+        " RETURNING geom::public.box2d AS box)"
+        " SELECT count(*), min(public.ST_XMin(box)), min(public.ST_YMin(box)),"
+        " max(public.ST_XMax(box)), max(public.ST_YMax(box)) FROM added"
+    ).format(
+        t=names.table(layer), c=names.columns(columns), s=names.columns(columns, "s"), at=_AT, staged=staged
+    )
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0]), tuple(row[1:]) if row[0] else None
 
 
 def update_changed(
@@ -96,7 +108,7 @@ def update_changed(
 ) -> tuple[int, int]:
     """Update rows of the same asset id where a column of ``given`` differs; gives (matched, updated).
 
-    Columns that the delivery does not have stay as they are.
+    Columns that the delivery does not have stay as they are. A changeset is open, as in insert_new.
     """
     count = SQL("SELECT count(*) FROM {} AS s JOIN {} AS t USING (asset_id)").format(
         staged, names.table(layer)
@@ -105,13 +117,15 @@ def update_changed(
     assert row is not None
     compared = [c for c in given if c not in _OWN and c != "asset_id"]
     query = SQL(
-        "UPDATE {t} AS t SET {set}, load_id = s.load_id, version = t.version + 1, updated_at = now() "
+        "UPDATE {t} AS t SET {set}, load_id = s.load_id, version = t.version + 1,"
+        " updated_at = greatest({at}, t.updated_at + interval '1 microsecond') "
         "FROM {staged} AS s WHERE t.asset_id = s.asset_id AND ({differs})"
     ).format(
         t=names.table(layer),
         set=SQL(", ").join(SQL("{0} = s.{0}").format(names.column(c)) for c in compared),
         staged=staged,
         differs=_differs(compared),
+        at=_AT,
     )
     return int(row[0]), connection.execute(query).rowcount
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 import psycopg
@@ -27,7 +28,7 @@ from gis.db.connect import connect
 from gis.db.constraints import Storage, explain
 from gis.db.server import Database
 from gis.errors import DatabaseError, LoadRefused, UsageError
-from gis.ingest import copybin, merge
+from gis.ingest import copybin, merge, versions
 from gis.ingest.indexing import build_indexes
 from gis.ingest.merge import Duplicate
 from gis.ingest.pump import Pump
@@ -56,8 +57,23 @@ class Written:
 class LayerWriter:
     """One load into one layer. Use as a context manager; nothing is kept unless ``commit`` returned."""
 
-    def __init__(self, db: Database, city: City, layer: Layer, mode: Mode, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        city: City,
+        layer: Layer,
+        mode: Mode,
+        columns: Sequence[str],
+        author: str | None = None,
+        comment: str | None = None,
+    ) -> None:
         self._db, self._city, self._layer, self._mode = db, city, layer, mode
+        #: Of the changeset that the load is; the operator's login name by default.
+        self._author, self._comment = author, comment
+        self._source = ""
+        #: When rows were written that are put in place by the last step.
+        self._moment: datetime | None = None
+        self._added = 0
         #: Columns of the COPY, in order: those of Target.columns, geom, load_id.
         self._columns = tuple(columns)
         self._built = ddl.build_name(layer)
@@ -122,6 +138,7 @@ class LayerWriter:
 
     def begin(self, source: str) -> None:
         """Take the layer for this load and open the COPY. Raises UsageError when another load has it."""
+        self._source = source
         with sentences(self._layer, self._city):
             got = self._main.execute(
                 "SELECT pg_try_advisory_lock(hashtext('bandoso.load'), hashtext(%s))", [self._layer.id]
@@ -169,6 +186,7 @@ class LayerWriter:
             statements = ddl.create_table(self._layer, self._city, self._built)
             statements += ddl.constraint_statements(self._layer, self._city, self._built)
             self._main.execute(ddl.script(statements))
+            self._moment = self._now()
             # The table is this transaction's own: no WAL is written for it, and its rows are frozen.
             table, options = self._built_table, SQL("FORMAT binary, FREEZE")
         else:
@@ -183,6 +201,18 @@ class LayerWriter:
         )
         self._pump = Pump(self._copying.__enter__().write)
         self._pump.put(copybin.HEADER)
+
+    def _now(self) -> datetime:
+        """What now() is in the main connection's transaction: the default of updated_at."""
+        row = self._main.execute("SELECT now()").fetchone()
+        assert row is not None
+        return cast(datetime, row[0])
+
+    def _open_changeset(self, connection: psycopg.Connection) -> int:
+        loads = {self._layer.id: self.load_id}
+        return versions.open_changeset(
+            connection, loads, self._source, self._author, self._comment, self._moment
+        )
 
     def reserve(self, count: int) -> int:
         """``count`` feature ids in a row, given out by the layer's sequence; gives the first."""
@@ -241,6 +271,7 @@ class LayerWriter:
         upsert = self._mode == "upsert"
         layer = self._layer
         self._main.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names.table(layer)))
+        changeset = self._open_changeset(self._main)
         done = Written()
         for key in merge.unique_keys(layer):
             done.duplicates += merge.drop_repeated(self._main, staged, key)
@@ -249,7 +280,8 @@ class LayerWriter:
         if upsert:
             matched, done.updated = merge.update_changed(self._main, layer, staged, [*given, "geom"])
             done.unchanged = matched - done.updated
-        done.added = merge.insert_new(self._main, layer, staged, self._columns)
+        done.added, box = merge.insert_new(self._main, layer, staged, self._columns)
+        versions.note_added(self._main, changeset, layer, done.added, box)
         return done
 
     def _replace(self, staged: Identifier) -> Written:
@@ -260,12 +292,14 @@ class LayerWriter:
         statements = ddl.create_table(self._layer, self._city, self._built)
         statements += ddl.constraint_statements(self._layer, self._city, self._built)
         self._main.execute(ddl.script(statements))
+        self._moment = self._now()
         done.added, done.updated, done.unchanged = merge.fill_replacement(
             self._main, self._layer, staged, self._built_table, self._columns
         )
         row = self._main.execute(SQL("SELECT count(*) FROM {}").format(names.table(self._layer))).fetchone()
         assert row is not None
         done.removed = int(row[0]) - done.updated - done.unchanged
+        self._added = done.added
         self._main.commit()
         self._index()
         return done
@@ -276,8 +310,7 @@ class LayerWriter:
         connection = self._guard if swap else self._main
         with self._timed("commit"), sentences(self._layer, self._city):
             if swap:
-                self._lock("ACCESS EXCLUSIVE")
-                connection.execute(ddl.script(ddl.swap_statements(self._layer, self._built)))
+                self._put_in_place(rows)
             connection.execute(
                 "UPDATE bandoso.load SET finished_at = clock_timestamp(), rows = %s, rejected = %s,"
                 " report = %s WHERE id = %s",
@@ -287,6 +320,18 @@ class LayerWriter:
             if not swap:
                 self._main.autocommit = True
                 self._main.execute(_analyze(self._layer))
+
+    def _put_in_place(self, rows: int) -> None:
+        """The built table becomes the layer's; what that ends is kept. Readers wait for the swap alone."""
+        guard, layer = self._guard, self._layer
+        changeset = self._open_changeset(guard)
+        if not self._empty:
+            versions.keep_replaced(guard, layer, self._built_table)
+        self._lock("ACCESS EXCLUSIVE")
+        guard.execute(ddl.script(ddl.swap_statements(layer, self._built)))
+        box = versions.whole_extent(guard, names.table(layer), layer)
+        added = rows if self._empty else self._added
+        versions.note_added(guard, changeset, layer, added, box)
 
 
 def _analyze(layer: Layer) -> Composed:

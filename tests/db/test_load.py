@@ -196,7 +196,7 @@ def test_append_upsert_replace(loaded: Load, tmp_path: Path, owner: psycopg.Conn
         3: "asset_id 'f' is in row 2 of the file already",
     }
 
-    # upsert: changed rows get version + 1, columns that are not delivered stay
+    # upsert: changed rows get version + 1, as a had from the owner's SQL; columns that are not delivered stay
     third = write(
         tmp_path / "c.gpkg", [pipe(0), pipe(1, 0.5), pipe(9)], asset_id=["a", "b", "z"], material=["hdpe"] * 3
     )
@@ -206,7 +206,7 @@ def test_append_upsert_replace(loaded: Load, tmp_path: Path, owner: psycopg.Conn
         r[0]: r[1:]
         for r in owner.execute("SELECT asset_id, fid, version, remark FROM layer.water_pipe").fetchall()
     }
-    assert rows["a"] == (before["a"], 1, "kept")
+    assert rows["a"] == (before["a"], 2, "kept")
     assert rows["b"] == (before["b"], 2, None)
     assert len(rows) == 7
 
@@ -217,7 +217,7 @@ def test_append_upsert_replace(loaded: Load, tmp_path: Path, owner: psycopg.Conn
         r[0]: r[1:]
         for r in owner.execute("SELECT asset_id, fid, version, remark FROM layer.water_pipe").fetchall()
     }
-    assert rows["a"] == (before["a"], 2, None)
+    assert rows["a"] == (before["a"], 3, None)
     assert rows["b"] == (before["b"], 2, None)
     assert owner.execute("SELECT bandoso.row_count('water_pipe')").fetchone() == (3,)
 

@@ -57,8 +57,8 @@ class Making:
     raw: bytes
 
     @classmethod
-    async def of(cls, request: Request, state: State) -> Making:
-        """Who asks, and how. Raises Refusal and UsageError."""
+    async def of(cls, request: Request, state: State, *, bodiless: bool = False) -> Making:
+        """Who asks, and how; ``bodiless``: no body stands for {}. Raises Refusal and UsageError."""
         principal = require(request)
         given = known_parameters(request, ("dry-run", "lang", "f"))
         dry_run = given.get("dry-run", "false")
@@ -71,7 +71,9 @@ class Making:
             raise UsageError(
                 "the answer is JSON", errors=[{"parameter": "f", "detail": "the only format is json"}]
             )
-        headers.content_type(request, JSON)
+        raw = await request.body()
+        if raw or not bodiless:
+            headers.content_type(request, JSON)
         wishes = headers.preferences(request).handling == "lenient"
         return cls(
             request,
@@ -81,7 +83,7 @@ class Making:
             choose_language(request, state.city.languages),
             dry_run == "true",
             wishes and may_be_lenient(principal),
-            await request.body(),
+            raw or (b"{}" if bodiless else b""),
         )
 
     @property

@@ -49,9 +49,12 @@ $$;
 
 -- Of each version of a feature that the caller may know of: the changesets that made it and that ended it.
 -- made_op: c made (or made again), u changed; made_by is null where it was made before changesets were kept.
--- ended_by is null for the version that stands.
+-- ended_by is null for the version that stands. is_first: there was no other before; goes_on: the next one began as it
+-- ended.
 CREATE FUNCTION bandoso.version_events(layer_id text, feature bigint)
-RETURNS TABLE (version integer, made_by bigint, made_op text, ended_by bigint)
+RETURNS TABLE (
+    version integer, made_by bigint, made_op text, ended_by bigint, is_first boolean, goes_on boolean
+)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF to_regclass(format('layer.%I', layer_id)) IS NULL THEN
@@ -59,14 +62,19 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format($query$
         WITH known AS (
-            SELECT v.version, v.owner, v.ended_by, (v.properties ->> 'load_id')::bigint AS load_id
+            SELECT v.version, v.owner, v.ended_by, (v.properties ->> 'load_id')::bigint AS load_id,
+                   v.valid_from AS began, v.valid_to AS ended
             FROM bandoso.version AS v WHERE v.layer = $1 AND v.fid = $2
             UNION ALL
-            SELECT t.version, t.owner, NULL, t.load_id FROM layer.%1$I AS t WHERE t.fid = $2
+            SELECT t.version, t.owner, NULL, t.load_id, t.updated_at, NULL FROM layer.%1$I AS t WHERE t.fid = $2
+        ), seen AS (
+            SELECT k.*, bandoso.sees($1, k.owner) AS is_seen FROM known AS k
         )
         SELECT k.version, coalesce(c.changeset, l.changeset),
-               coalesce(c.op::text, CASE WHEN l.changeset IS NOT NULL THEN 'c' END), k.ended_by
-        FROM known AS k
+               coalesce(c.op::text, CASE WHEN l.changeset IS NOT NULL THEN 'c' END), k.ended_by,
+               NOT EXISTS (SELECT FROM seen AS e WHERE e.version < k.version AND e.is_seen),
+               EXISTS (SELECT FROM seen AS e WHERE e.version > k.version AND e.began = k.ended AND e.is_seen)
+        FROM seen AS k
         LEFT JOIN LATERAL (
             SELECT x.changeset, x.op FROM bandoso.change AS x
             WHERE x.layer = $1 AND x.fid = $2 AND x.new_version = k.version
@@ -74,19 +82,17 @@ BEGIN
         -- what a load added has no row of its own: its first version names the load
         LEFT JOIN bandoso.load AS l ON c.changeset IS NULL AND l.id = k.load_id
             AND NOT EXISTS (SELECT FROM known AS e WHERE e.version < k.version)
-        WHERE bandoso.sees($1, k.owner)
+        WHERE k.is_seen
     $query$, layer_id) USING layer_id, feature;
 END
 $$;
 
--- Who made changesets, when and why. The names of persons, their words and files are for those who have logged in.
+-- Who made changesets, when and why.
 CREATE FUNCTION bandoso.changesets_told(ids bigint[])
 RETURNS TABLE (id bigint, at timestamptz, agency text, kind text, author text, comment text, source text, undoes bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.id, c.at, c.agency, c.kind, CASE WHEN a.known THEN c.author END, CASE WHEN a.known THEN c.comment END,
-           CASE WHEN a.known THEN c.source END, c.undoes
-    FROM bandoso.changeset AS c, (SELECT bandoso.acting() IS NOT NULL AS known) AS a
-    WHERE c.id = ANY (ids)
+    SELECT c.id, c.at, c.agency, c.kind, c.author, c.comment, c.source, c.undoes
+    FROM bandoso.changeset AS c WHERE c.id = ANY (ids)
 $$;
 
 -- Since when a layer's history is whole; null: since its first feature.
@@ -116,14 +122,16 @@ BEGIN
 END
 $$;
 
--- What has to be done to undo a changeset, with what stands in its way. One row for each feature that it touched.
--- ``allowed``: whether the acting account may write the feature as it is and as it would be; else nothing of it is
--- told. ``later``: changesets that changed it since. ``gone``: what it was is not kept any more.
+-- What has to be done to undo a changeset, and what stands in its way. One row for each feature that it touched.
+-- ``stands``: the version that is there. ``seen``: whether the acting account may know of it; ``allowed``: whether it
+-- may write it as it is and as it would be, else nothing of it is told. ``later``: changesets that changed it since.
+-- ``gone``: what it was is not kept any more. ``attributes``: those that differ from what stands, with the owner;
+-- ``geom`` is null where it is the same. At most ``most`` of a layer.
 CREATE FUNCTION bandoso.undo_plan(undone bigint, most integer) RETURNS TABLE (
-    layer text, fid bigint, op text, old_version integer, new_version integer, stands integer, allowed boolean,
-    gone boolean, later bigint[], properties jsonb, owner text, geom public.geometry
+    layer text, fid bigint, op text, old_version integer, new_version integer, stands integer, seen boolean,
+    allowed boolean, gone boolean, later bigint[], attributes jsonb, geom public.geometry
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 DECLARE
     of_layer text;
     operator boolean := session_user = current_user AND nullif(current_setting('bandoso.account', true), '') IS NULL;
@@ -137,36 +145,48 @@ BEGIN
     LOOP
         CONTINUE WHEN to_regclass(format('layer.%I', of_layer)) IS NULL;
         RETURN QUERY EXECUTE format($query$
-            SELECT $2, x.fid, x.op::text, x.old_version, x.new_version, t.version,
-                   a.allowed, x.old_version IS NOT NULL AND v.fid IS NULL,
-                   ARRAY(SELECT y.changeset FROM bandoso.change AS y
-                         WHERE y.layer = $2 AND y.fid = x.fid AND y.changeset > $1 ORDER BY 1 LIMIT 20),
-                   CASE WHEN a.allowed THEN v.properties END, CASE WHEN a.allowed THEN v.owner END,
-                   CASE WHEN a.allowed THEN v.geom END
-            FROM (
-                SELECT c.fid, c.op, c.old_version, c.new_version FROM bandoso.change AS c
+            WITH everyone AS MATERIALIZED (SELECT bandoso.sees($2, '') AS sees),
+            touched AS (
+                SELECT c.fid, c.op, c.old_version, c.new_version, c.owner FROM bandoso.change AS c
                 WHERE c.changeset = $1 AND c.layer = $2
                 UNION ALL
-                SELECT n.fid, 'c', NULL, 1 FROM (
+                -- what a load added
+                SELECT n.fid, 'c', NULL, 1, NULL FROM (
                     SELECT m.fid FROM layer.%1$I AS m JOIN bandoso.load AS l ON l.id = m.load_id
-                    WHERE l.changeset = $1
+                    WHERE $5 AND l.changeset = $1
                     UNION
-                    SELECT w.fid FROM bandoso.version AS w JOIN bandoso.load AS l ON l.id::text = w.properties ->> 'load_id'
-                    WHERE l.changeset = $1 AND w.layer = $2
+                    SELECT w.fid FROM bandoso.version AS w
+                    JOIN bandoso.load AS l ON l.id::text = w.properties ->> 'load_id'
+                    WHERE $5 AND l.changeset = $1 AND w.layer = $2
                 ) AS n
-                WHERE $5 AND NOT EXISTS (
+                WHERE NOT EXISTS (
                     SELECT FROM bandoso.change AS c WHERE c.changeset = $1 AND c.layer = $2 AND c.fid = n.fid)
-            ) AS x
+                ORDER BY fid LIMIT $3
+            )
+            SELECT $2, x.fid, x.op::text, x.old_version, x.new_version, t.version, $4 OR a.seen, a.allowed,
+                   x.old_version IS NOT NULL AND v.fid IS NULL,
+                   ARRAY(SELECT y.changeset FROM bandoso.change AS y
+                         WHERE y.layer = $2 AND y.fid = x.fid AND y.changeset > $1 ORDER BY 1 LIMIT 20),
+                   CASE WHEN a.allowed THEN d.attributes END,
+                   CASE WHEN a.allowed AND (t.fid IS NULL OR public.ST_AsEWKB(t.geom) <> public.ST_AsEWKB(v.geom))
+                        THEN v.geom END
+            FROM touched AS x
+            CROSS JOIN everyone AS e
             LEFT JOIN layer.%1$I AS t ON t.fid = x.fid
             LEFT JOIN bandoso.version AS v ON v.layer = $2 AND v.fid = x.fid AND v.version = x.old_version
             CROSS JOIN LATERAL (
-                SELECT $4 OR coalesce(t.fid IS NULL OR bandoso.may_write($2, t.owner, t.geom), false)
-                         AND coalesce(v.fid IS NULL OR bandoso.may_write($2, v.owner, v.geom), false)
-                         AND (t.fid IS NOT NULL OR v.fid IS NOT NULL
-                              OR bandoso.may_write($2, (SELECT o.owner FROM bandoso.change AS o
-                                  WHERE o.changeset = $1 AND o.layer = $2 AND o.fid = x.fid), NULL)) AS allowed
+                SELECT e.sees OR bandoso.sees($2, coalesce(t.owner, v.owner, x.owner)) AS seen,
+                       $4 OR (t.fid IS NULL OR bandoso.may_write($2, t.owner, t.geom))
+                             AND (v.fid IS NULL OR bandoso.may_write($2, v.owner, v.geom))
+                             AND (t.fid IS NOT NULL OR v.fid IS NOT NULL
+                                  OR bandoso.may_write($2, x.owner, NULL)) AS allowed
             ) AS a
-            ORDER BY x.fid LIMIT $3
+            CROSS JOIN LATERAL (
+                SELECT jsonb_object_agg(p.key, p.value) AS attributes
+                FROM jsonb_each(v.properties || jsonb_build_object('owner', v.owner)) AS p
+                WHERE t.fid IS NULL OR to_jsonb(t) -> p.key IS DISTINCT FROM p.value
+            ) AS d
+            ORDER BY x.fid
         $query$, of_layer) USING undone, of_layer, most, operator, loaded;
     END LOOP;
 END

@@ -1,0 +1,1 @@
+"""What was: versions of a feature, differences between two times, undoing a changeset."""

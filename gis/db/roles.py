@@ -50,12 +50,12 @@ def ensure_roles(connection: Connection) -> bool:
         ):
             time.sleep(0.02)  # another database's prepare was quicker, or is at it ("concurrently updated")
         except psycopg.errors.InsufficientPrivilege:
+            taken = ", ".join(TAKEN)
             raise DatabaseError(
-                "the database user may not create the roles bandoso_reader, bandoso_jobs and bandoso_app",
-                hint="ALTER ROLE ... CREATEROLE, or let an administrator run: CREATE ROLE bandoso_reader; "
-                "CREATE ROLE bandoso_jobs; "
-                "CREATE ROLE bandoso_app LOGIN NOINHERIT IN ROLE bandoso_reader, bandoso_jobs; "
-                "GRANT bandoso_reader, bandoso_jobs TO the owner",
+                f"the database user may not create the roles {taken} and {APP}",
+                hint="ALTER ROLE ... CREATEROLE, or let an administrator run: "
+                + "".join(f"CREATE ROLE {name}; " for name in TAKEN)
+                + f"CREATE ROLE {APP} LOGIN NOINHERIT IN ROLE {taken}; GRANT {taken} TO the owner",
             ) from None
     raise DatabaseError("the database roles are being changed by another program", hint="try again")
 

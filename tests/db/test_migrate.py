@@ -17,6 +17,7 @@ from gis import crs
 from gis.city import City
 from gis.db.crs_rows import write_crs_rows
 from gis.db.migrate import migrations, prepare, prepare_lock, run_migrations
+from gis.db.roles import TAKEN
 from gis.db.server import Database
 from gis.errors import DatabaseError
 from layers.registry import Catalogue
@@ -342,7 +343,7 @@ def test_missing_rights_are_named_one_by_one(
 
         with pytest.raises(DatabaseError, match="may not create the roles"):
             prepare(tenant.owner_dsn, city, catalogue)
-        admin.execute("GRANT bandoso_reader, bandoso_jobs TO tenant")
+        admin.execute(f"GRANT {', '.join(TAKEN)} TO tenant".encode())
 
         with pytest.raises(DatabaseError, match="may not write the table spatial_ref_sys"):
             prepare(tenant.owner_dsn, city, catalogue)

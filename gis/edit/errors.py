@@ -34,6 +34,10 @@ class EditError(BandosoError):
     default_code = "edit-refused"
 
 
+#: Mistakes that an answer lists.
+MOST_ERRORS = 200
+
+
 class Invalid(EditError):  # noqa: N818 - a refusal is what it is
     """The content is not what the layer takes. ``errors``: every mistake, ``{"pointer", "detail"}``."""
 
@@ -42,7 +46,7 @@ class Invalid(EditError):  # noqa: N818 - a refusal is what it is
     def __init__(self, errors: list[dict[str, str]], message: str | None = None, **options: Any) -> None:
         several = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
         said = errors[0]["detail"] if errors else "the content is not what the layer takes"
-        super().__init__(message or f"{said}{several}", errors=errors, **options)
+        super().__init__(message or f"{said}{several}", errors=errors[:MOST_ERRORS], **options)
 
 
 class Forbidden(EditError):  # noqa: N818

@@ -29,6 +29,11 @@ READ_ONLY = ("fid", "version", "updated_at")
 #: Left out of a whole feature they stay: they say which feature it is, and whose.
 IDENTITY = ("asset_id", "owner")
 
+#: Mistakes of one feature that are told: more are not read by anybody.
+MOST_ERRORS = 50
+#: Mistakes for which the name that was meant is looked for.
+_GUESSES = 5
+
 _INT8 = 2**63
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)?\Z")
@@ -73,9 +78,14 @@ def attributes(
     values: dict[str, Any] = {}
     for name, value in given.items():
         f = rules.named(name)
+        if len(errors) >= MOST_ERRORS:
+            break
         if f is None:
             errors.append(
-                {"pointer": at + pointer("properties", name[:200]), "detail": _unknown(rules, name)}
+                {
+                    "pointer": at + pointer("properties", name[:200]),
+                    "detail": _unknown(rules, name, len(errors)),
+                }
             )
         elif name not in READ_ONLY:
             try:
@@ -104,8 +114,9 @@ def _complete(values: dict[str, Any], f: FieldDef, mode: Mode) -> None:
         values[f.name] = f.default
 
 
-def _unknown(rules: Rules, name: str) -> str:
-    close = difflib.get_close_matches(name[:100], [f.name for f in rules.fields], 1)
+def _unknown(rules: Rules, name: str, before: int) -> str:
+    names = [f.name for f in rules.fields] if before < _GUESSES else []
+    close = difflib.get_close_matches(name[:100], names, 1)
     meant = f"; is {close[0]} meant?" if close else ""
     return f"{rules.layer.id} has no attribute of this name{meant}"
 

@@ -37,7 +37,7 @@ from gis.api.processes import routes as processes
 from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
-from gis.api.write import changesets
+from gis.api.write import changesets, operations
 from gis.checks.window import Setting
 from gis.city import City
 from gis.db.pool import open_reader_pool
@@ -64,6 +64,7 @@ ROUTES: Sequence[BaseRoute] = (
     *accounts.ROUTES,
     *feed.ROUTES,
     *changesets.ROUTES,
+    *operations.ROUTES,
     *catalogue.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,

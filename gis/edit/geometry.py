@@ -28,7 +28,7 @@ MAX_VERTICES: Final = 50_000
 CITY_MARGIN: Final = 0.02
 
 #: Type -> how deep its positions are nested.
-_NESTING: Final = {
+NESTING: Final = {
     "Point": 0,
     "MultiPoint": 1,
     "LineString": 1,
@@ -39,7 +39,7 @@ _NESTING: Final = {
 
 
 #: The types that can be written.
-TYPES: Final = tuple(_NESTING)
+TYPES: Final = tuple(NESTING)
 
 
 class _Wrong(ValueError):  # noqa: N818
@@ -91,12 +91,12 @@ def _parsed(given: Any) -> BaseGeometry:
     kind = given.get("type")
     if kind == "GeometryCollection":
         raise _Wrong("collections of geometries are not taken", "type")
-    if not isinstance(kind, str) or kind not in _NESTING:
-        raise _Wrong("the type must be one of " + ", ".join(_NESTING), "type")
+    if not isinstance(kind, str) or kind not in NESTING:
+        raise _Wrong("the type must be one of " + ", ".join(NESTING), "type")
     if "coordinates" not in given:
         raise _Wrong("a geometry is given whole, with its coordinates")
     reader = _Reader()
-    parts = reader.read(given["coordinates"], _NESTING[kind], ("coordinates",))
+    parts = reader.read(given["coordinates"], NESTING[kind], ("coordinates",))
     if not reader.count:
         raise _Wrong("the geometry is empty", "coordinates")
     return _MAKE[kind](parts)

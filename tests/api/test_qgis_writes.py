@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import psycopg
+import pyogrio
 import pytest
 import shapely
 
@@ -290,3 +291,8 @@ def test_reason_phrases_are_the_standard_ones(editors: Editors) -> None:
         editors.as_(None).delete(address).reason_phrase,
     }
     assert answers == {"Unprocessable Entity", "Precondition Failed", "Forbidden", "Unauthorized"}
+
+
+def test_gdal_cannot_write_yet() -> None:
+    """GDAL's OAPIF driver only reads (3.12); when this fails it has learnt to write, and wants a test."""
+    assert pyogrio.list_drivers()["OAPIF"] == "r"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from gis.api.features import describe
 from gis.api.ogc.openapi_parts import answer, ref, schema_ref
 from gis.api.write.headers import PATCH, WHOLE
-from gis.edit.geometry import TYPES
+from gis.edit.geometry import NESTING, TYPES
 from gis.edit.validate import READ_ONLY
 from layers.registry import Layer
 
@@ -167,10 +167,20 @@ def _operation(
     return made
 
 
+def _coordinates(types: list[str]) -> dict[str, Any]:
+    """Positions of two or three numbers, nested as the type has them."""
+    if len(types) > 1:
+        return {"type": "array", "items": {}}
+    made: dict[str, Any] = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3}
+    for _ in range(NESTING[types[0]]):
+        made = {"type": "array", "items": made, "minItems": 1}
+    return made
+
+
 def _new(layer: Layer) -> dict[str, Any]:
     """A new feature of the layer, its attributes as they are defined."""
     geometry = layer.definition.geometry
-    types = list(TYPES) if geometry == "Geometry" else [geometry]
+    types: list[str] = list(TYPES) if geometry == "Geometry" else [geometry]
     return {
         "type": "object",
         "required": ["type", "geometry", "properties"],
@@ -181,7 +191,7 @@ def _new(layer: Layer) -> dict[str, Any]:
                 "required": ["type", "coordinates"],
                 "properties": {
                     "type": {"type": "string", "enum": types},
-                    "coordinates": {"type": "array", "items": {}},
+                    "coordinates": _coordinates(types),
                 },
             },
             "properties": {

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, NoReturn
 
@@ -122,6 +122,14 @@ def warn_refused(refusal: MigrationRefused) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def warn_left_out(mistakes: Iterable[str]) -> None:
+    """Tell what is wrong in layer files, and so is not looked at."""
+    for mistake in mistakes:
+        STDERR.print(
+            f"bandoso: left out: {mistake}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gis.cli_common import Output, common_options, warn_refused
-from gis.errors import MigrationRefused
+from gis.errors import ConfigError, MigrationRefused
 from gis.settings import Settings
 
 
@@ -26,6 +26,7 @@ Examples:
 @common_options
 def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> None:
     """List the layers: id, title, geometry, count, last update; or --apply changed layer files."""
+    from gis.checks.registry import mistakes
     from gis.db.apply import apply_catalogue
     from gis.db.migrate import prepare, prepare_what_stands
     from gis.db.pool import owner_connection
@@ -35,6 +36,9 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
         raise click.UsageError("--dry-run goes with --apply")
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
+    wrong = mistakes(catalogue)
+    if wrong and apply_:
+        raise ConfigError(wrong[0], hint=f"and {len(wrong) - 1} more like this" if len(wrong) > 1 else None)
     with database(settings) as db:
         if apply_:
             with owner_connection(db) as connection:

@@ -6,14 +6,14 @@ Each setting is (name, default, one sentence); docs/operators.md lists them all,
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gis.city import City, load_city
 from gis.errors import ConfigError
 from gis.resources import config_dir
-from layers.registry import Catalogue, CatalogueError, load_catalogue
+from layers.registry import Catalogue, CatalogueError, load_catalogue, load_standing
 
 #: name -> (environment variable, sentence); defaults stand in Settings.
 DESCRIPTIONS: dict[str, str] = {
@@ -116,8 +116,16 @@ class Settings:
 
     def load_catalogue(self, city: City) -> Catalogue:
         """The layer catalogue. Raises ConfigError naming file and place."""
+        return self._read(load_catalogue, city)
+
+    def load_standing(self, city: City) -> tuple[Catalogue, tuple[str, ...]]:
+        """The layer catalogue without the operator's files that are wrong, and what is wrong with them: to
+        be used, and never to be applied. Raises ConfigError when the shipped files are wrong."""
+        return self._read(load_standing, city)
+
+    def _read[T](self, load: Callable[[Iterable[Path], Iterable[str]], T], city: City) -> T:
         try:
-            return load_catalogue(self.layer_directories(city), city.agency_ids)
+            return load(self.layer_directories(city), city.agency_ids)
         except CatalogueError as error:
             raise ConfigError(str(error)) from error
         except OSError as error:

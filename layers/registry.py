@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -183,7 +183,33 @@ def load_catalogue(directories: Iterable[Path] = (), agencies: Iterable[str] | N
     ``agencies``: ids that a layer may name as its owner; None skips that check.
     Raises CatalogueError with the file and the place of the first mistakes.
     """
+    return _catalogue(layer_files(directories), agencies)
+
+
+def load_standing(
+    directories: Iterable[Path] = (), agencies: Iterable[str] | None = None
+) -> tuple[Catalogue, tuple[str, ...]]:
+    """load_catalogue without those files of ``directories`` that are wrong, and what is wrong with them.
+
+    For work on what stands. Such a catalogue must not be applied: it lacks layers that are only misspelt.
+    Raises CatalogueError when the built-in files are wrong.
+    """
     files = layer_files(directories)
+    try:
+        return _catalogue(files, agencies), ()
+    except CatalogueError:
+        kept, wrong = layer_files(), []
+        found = _catalogue(kept, agencies)
+    for path in files[len(kept) :]:
+        try:
+            found = _catalogue([*kept, path], agencies)
+            kept.append(path)
+        except CatalogueError as error:
+            wrong.append(str(error))
+    return found, tuple(wrong)
+
+
+def _catalogue(files: Sequence[Path], agencies: Iterable[str] | None) -> Catalogue:
     digest = hashlib.sha256()
     read: list[tuple[Path, SectorFile]] = []
     for path in files:

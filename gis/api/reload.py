@@ -133,6 +133,7 @@ def watch_files(settings: Settings, owner_dsn: str, stop: threading.Event) -> No
     A file must stay unchanged for one interval, so that one half saved is not read. What would lose data
     is refused and said; the tables and the served layers stay as they are.
     """
+    from gis.checks.registry import mistakes
     from gis.db.migrate import prepare
 
     city = settings.load_city()
@@ -146,8 +147,11 @@ def watch_files(settings: Settings, owner_dsn: str, stop: threading.Event) -> No
         if now == done:
             continue
         try:
-            prepare(owner_dsn, city, settings.load_catalogue(city))
+            catalogue = settings.load_catalogue(city)
+            prepare(owner_dsn, city, catalogue)
             LOG.info("changed layer files were applied")
+            for mistake in mistakes(catalogue):
+                LOG.warning("a check is left out: %s", mistake)
         except DatabaseError as error:  # it may be away for a moment: tried again
             if error.message != complaint:
                 LOG.warning("changed layer files are not applied yet: %s", error.message)

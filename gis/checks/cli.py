@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gis.cli_common import Output, common_options, progress, warn_refused
+from gis.cli_common import Output, common_options, progress, warn_left_out, warn_refused
 from gis.errors import NotFoundError, UsageError
 from gis.settings import Settings
 
@@ -91,6 +91,7 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
     What is found stands in the layer `finding`; a finding that was seen before stays the same one, and one
     that is no more becomes mended. Ctrl-C leaves everything as it was.
     """
+    from gis.checks.registry import mistakes
     from gis.checks.report import check_place, write_report
     from gis.checks.report.records import summary
     from gis.checks.run import run_checks
@@ -102,12 +103,14 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
     if report is not None:
         check_place(report)
     city = settings.load_city()
-    catalogue = settings.load_catalogue(city)
+    catalogue, broken = settings.load_standing(city)
+    warn_left_out((*broken, *mistakes(catalogue)))
     apps = chosen(catalogue, layer, options["rule"])
     area, name = _area(city, options["bbox"], options["sheet"])
     setting = Setting(city, catalogue, city.today())
     with progress("checking") as bar, database(settings) as db:
-        refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
+        # A catalogue that lacks files says nothing about the tables: they stay as they are.
+        refusal = None if broken else prepare_what_stands(db.owner_dsn, city, catalogue)
         if refusal is not None:
             warn_refused(refusal)
         outcome = run_checks(
@@ -120,6 +123,7 @@ def check(settings: Settings, output: Output, /, layer: tuple[str, ...], **optio
             store=not options["no_store"],
             scheduler=options["scheduler"],
             progress=bar,
+            partial=bool(broken),
         )
         if report is not None:
             _write(report, db.owner_dsn, outcome, setting, write_report)

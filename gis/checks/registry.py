@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,13 +18,17 @@ from gis.checks.model import Application, Finding, Rule, Value
 from gis.checks.whole import Whole
 from gis.checks.window import Need, Window
 from gis.errors import ConfigError
+from layers.model import CrossCheck
 from layers.registry import Catalogue, Layer
 
+log = logging.getLogger(__name__)
 Local = Callable[[Window, Application], Iterable[Finding]]
 Global = Callable[[Whole, Application], Iterable[Finding]]
 Needs = Callable[[Application, Catalogue], Iterable[Need]]
 #: Settings of every rule beside its own parameters.
 _COMMON = ("severity", "reject")
+#: Mistakes in layer files that this process has told of.
+_TOLD: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -106,57 +111,92 @@ def rules() -> Mapping[str, Implementation]:
 
 
 def applications(catalogue: Catalogue) -> list[Application]:
-    """Every application of a rule that the layer files ask for. Raises ConfigError naming the place."""
-    return sorted(
-        [*_of_layers(catalogue), *_of_networks(catalogue), *_of_crossings(catalogue)],
-        key=lambda a: (list(rules()).index(a.rule.id), a.layers),
-    )
+    """Every application of a rule that the layer files ask for, without those that are wrong: a misspelt rule
+    of one file must not keep others from being judged, and nobody from editing (see mistakes)."""
+    made, wrong = _made(catalogue)
+    for mistake in wrong:
+        if mistake not in _TOLD:
+            _TOLD.add(mistake)
+            log.warning("a check is left out: %s", mistake)
+    return sorted(made, key=lambda a: (list(rules()).index(a.rule.id), a.layers))
 
 
-def _of_layers(catalogue: Catalogue) -> Iterator[Application]:
+def mistakes(catalogue: Catalogue) -> list[str]:
+    """What is wrong with the ``checks:`` of the layer files: place and reason, for the caller to tell."""
+    found = _made(catalogue)[1]
+    _TOLD.update(found)
+    return found
+
+
+def _made(catalogue: Catalogue) -> tuple[list[Application], list[str]]:
+    made, wrong = [], []
+    for make in (*_of_layers(catalogue), *_of_networks(catalogue), *_of_crossings(catalogue)):
+        try:
+            found = make()
+        except ConfigError as error:
+            wrong.append(error.message)
+        else:
+            if found is not None:
+                made.append(found)
+    return made, wrong
+
+
+Make = Callable[[], Application | None]
+
+
+def _of_layers(catalogue: Catalogue) -> Iterator[Make]:
     for layer in catalogue.layers.values():
         own = layer.definition.checks
         # Layers that bandoso fills (sheets, findings) are only judged by what they ask for themselves.
         common = layer.common_checks if layer.definition.loadable else {}
         for rule_id, setting in {**common, **own}.items():
-            where = f"{layer.id}.checks.{rule_id}"
-            if setting is False:
-                continue
-            rule = _rule(rule_id, where)
-            if rule.family not in ("GEN", "CAD"):
-                raise ConfigError(f"{where}: the rule is not one of single layers")
-            if not _fits(rule, layer):
-                if rule_id in own:
-                    raise ConfigError(f"{where}: the rule does not judge {layer.definition.geometry}")
-                continue
-            merged = {**_given(layer.common_checks, rule_id), **setting}
-            yield apply(rule, (layer.id,), merged, where)
+            if setting is not False:
+                yield partial(_of_layer, layer, rule_id, setting, own=rule_id in own)
 
 
-def _of_networks(catalogue: Catalogue) -> Iterator[Application]:
+def _of_layer(layer: Layer, rule_id: str, setting: Mapping[str, Value], *, own: bool) -> Application | None:
+    where = f"{layer.id}.checks.{rule_id}"
+    rule = _rule(rule_id, where)
+    if rule.family not in ("GEN", "CAD"):
+        raise ConfigError(f"{where}: the rule is not one of single layers")
+    if not _fits(rule, layer):
+        if own:
+            raise ConfigError(f"{where}: the rule does not judge {layer.definition.geometry}")
+        return None
+    return apply(rule, (layer.id,), {**_given(layer.common_checks, rule_id), **setting}, where)
+
+
+def _of_networks(catalogue: Catalogue) -> Iterator[Make]:
     for network_id, network in catalogue.networks.items():
         layers = tuple(dict.fromkeys(s.layer for s in (*network.lines, *network.nodes)))
         for rule_id, setting in network.checks.items():
-            where = f"networks.{network_id}.checks.{rule_id}"
-            if setting is False:
-                continue
-            rule = _rule(rule_id, where)
-            if rule.family not in ("NET", "DRN"):
-                raise ConfigError(f"{where}: the rule is not one of networks")
-            yield apply(rule, layers, setting, where, network=network_id)
+            if setting is not False:
+                yield partial(_of_network, network_id, layers, rule_id, setting)
 
 
-def _of_crossings(catalogue: Catalogue) -> Iterator[Application]:
+def _of_network(
+    network_id: str, layers: tuple[str, ...], rule_id: str, setting: Mapping[str, Value]
+) -> Application:
+    where = f"networks.{network_id}.checks.{rule_id}"
+    rule = _rule(rule_id, where)
+    if rule.family not in ("NET", "DRN"):
+        raise ConfigError(f"{where}: the rule is not one of networks")
+    return apply(rule, layers, setting, where, network=network_id)
+
+
+def _of_crossings(catalogue: Catalogue) -> Iterator[Make]:
     for cross in catalogue.cross_checks:
-        where = f"cross_checks.{cross.rule}"
-        rule = _rule(cross.rule, where)
-        if rule.family != "XLY":
-            raise ConfigError(f"{where}: the rule is not one between layers")
-        layers, against = (
-            tuple(dict.fromkeys(s.layer for s in some)) for some in (cross.layers, cross.against)
-        )
-        applied = apply(rule, layers, cross.parameters, where, against=against)
-        yield replace(applied, among=cross.selectors)
+        yield partial(_of_crossing, cross)
+
+
+def _of_crossing(cross: CrossCheck) -> Application:
+    where = f"cross_checks.{cross.rule}"
+    rule = _rule(cross.rule, where)
+    if rule.family != "XLY":
+        raise ConfigError(f"{where}: the rule is not one between layers")
+    layers, against = (tuple(dict.fromkeys(s.layer for s in some)) for some in (cross.layers, cross.against))
+    applied = apply(rule, layers, cross.parameters, where, against=against)
+    return replace(applied, among=cross.selectors)
 
 
 def _given(checks: Mapping[str, Any], rule_id: str) -> Mapping[str, Value]:
@@ -203,12 +243,15 @@ def apply(
     severity = given.get("severity", rule.severity)
     if severity not in ("E", "W", "I"):
         raise ConfigError(f"{where}.severity: {severity!r} is not E, W or I")
+    reject = given.get("reject")
+    if reject is not None and not isinstance(reject, bool):
+        raise ConfigError(f"{where}.reject: {reject!r} is neither true nor false")
     return Application(
         rule,
         layers,
         MappingProxyType(resolved),
         severity,  # type: ignore[arg-type]
-        reject=None if given.get("reject") is None else bool(given["reject"]),
+        reject=reject,
         against=against,
         network=network,
     )

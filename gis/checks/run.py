@@ -27,7 +27,7 @@ from gis.checks.locks import hold_alone
 from gis.checks.model import Application, Outcome
 from gis.checks.plan import Planner
 from gis.checks.recover import Recovery, unexamined_key
-from gis.checks.registry import applications
+from gis.checks.registry import applications, mistakes
 from gis.checks.reported import spooled, stored
 from gis.checks.store import Settled, Store
 from gis.checks.window import Setting
@@ -57,6 +57,7 @@ def run_checks(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     window: float = TARGET,
+    partial: bool = False,
 ) -> Outcome:
     """Judge the city by ``apps`` (default: all that its layer files ask for).
 
@@ -64,6 +65,7 @@ def run_checks(
     (default one a core; 0: this one). ``store``: keep findings, and mark as mended what is no more.
     ``scheduler``: address of a Dask scheduler whose workers take the place of processes. ``progress`` and
     ``stop`` are called a few times a second; ``window``: features in a window (for tests and measurements).
+    ``partial``: the catalogue lacks layer files that could not be read: what it does not know stays.
 
     All workers see the state of the city at one moment. Raises DatabaseError, Stopped, KeyboardInterrupt:
     then nothing was changed. Findings are read again from the database, which must be there as long as
@@ -77,7 +79,7 @@ def run_checks(
             " set_config('idle_in_transaction_session_timeout', '0', false),"
             " set_config('work_mem', '128MB', false)"
         )
-        run = _Run(connection, view, setting, chosen, shape)
+        run = _Run(connection, view, setting, chosen, shape, partial)
         tasks = run.plan(window)
         run.examine(tasks, _crew(view, setting, chosen, workers, scheduler, len(tasks)), progress, stop)
         outcome = run.finish(db, area_name, store=store)
@@ -175,6 +177,7 @@ class _Run:
     setting: Setting
     apps: tuple[Application, ...]
     area: shapely.Geometry | None
+    partial: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     deferred: set[str] = field(default_factory=set)
     #: Global applications that judged the features of an area only (``layer/fid``).
@@ -286,7 +289,11 @@ class _Run:
         """Which stored findings this run has looked for."""
         if area is None:
             known = [app.key for app in (*applications(self.setting.catalogue), *self.apps)]
-            self.store.look_everywhere(keys, [*known, *map(unexamined_key, known)])
+            known += [unexamined_key(key) for key in known]
+            if self.partial or mistakes(self.setting.catalogue):
+                rows = self.connection.execute("SELECT DISTINCT app FROM bandoso.finding_key").fetchall()
+                known += [row[0] for row in rows]
+            self.store.look_everywhere(keys, known)
         else:
             free = [key for key in keys if key not in self.limited]
             self.store.look_within(free, area)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,15 @@ def check_place(path: Path) -> None:
         raise UsageError(f"there is no folder {path.parent} for the report", hint="make the folder first")
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file")
+    try:
+        # Not os.access: a read-only mount, a full disk and root's eyes are only known by trying.
+        with tempfile.TemporaryFile(dir=path.parent) as tried:
+            tried.write(b"report")
+    except OSError as error:
+        reason = (error.strerror or "the disk refuses").lower()
+        raise UsageError(
+            f"no report can be written in {path.parent}: {reason}", hint="name another folder"
+        ) from None
 
 
 def write_report(

@@ -50,9 +50,11 @@ NET_02 = Rule(
     title=Text(vi="Tuyến cụt không có thiết bị cuối", en="Dangle without an end device"),
     explanation=Text(
         vi="Một tuyến kết thúc mà không nối với tuyến nào và cũng không có thiết bị cho phép kết thúc ở đó "
-        "(nút bịt, trụ cứu hỏa, đồng hồ, cột cuối, hố ga ...). Hoặc thiếu thiết bị, hoặc tuyến còn đi tiếp.",
+        "(nút bịt, trụ cứu hỏa, đồng hồ, cột cuối, hố ga ...; mối nối không phải là thiết bị cuối). Hoặc "
+        "thiếu thiết bị, hoặc tuyến còn đi tiếp.",
         en="A line ends without meeting another and without a device at which a line may end (end cap, "
-        "hydrant, meter, terminal pole, manhole ...). Either the device is missing or the line goes on.",
+        "hydrant, meter, terminal pole, manhole ...; a junction is none: it says that lines meet). Either "
+        "the device is missing or the line goes on.",
     ),
     message=Text(
         vi="Tuyến kết thúc ở đây mà không có thiết bị cuối: bổ sung thiết bị hoặc nối tiếp tuyến",
@@ -138,9 +140,11 @@ def net_01(window: Window, app: Application) -> Iterator[Finding]:
 def net_02(window: Window, app: Application) -> Iterator[Finding]:
     graph, loose = graph_of(window, app), _loose(window, app)
     free = loose.ends[(loose.node < 0) & (loose.line < 0)]
-    may = graph.nodes_that_are("ends")
+    may = graph.nodes_that_are("ends") | graph.nodes_that_are("sources") | graph.nodes_that_are("sinks")
     # Where the network says which devices may stand at an end, others (a junction) do not do.
-    bare = (graph.degree == 1) & (graph.features_at > 0) & ~may if graph.network.ends else may
+    bare = (graph.degree == 1) & (graph.features_at > 0) & ~may
+    if not graph.network.ends:
+        bare[:] = False
     # Where a loose end nearly meets a node, that node is no end of the network (NET-01).
     bare[loose.node[loose.node >= 0]] = False
     ends = np.concatenate([free, np.flatnonzero(bare[graph.node_of_end])])

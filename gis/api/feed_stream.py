@@ -113,9 +113,12 @@ class Stream(Response):
         self._mark = shared.catalogue.fingerprint
         self.status_code = 200
         self.background = None
-        self.body = b""
         # X-Accel-Buffering: nginx would hold events back
-        self.init_headers({"Content-Type": EVENTS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self.raw_headers = [
+            (b"content-type", EVENTS.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the client leaves, takes nothing, or the server stops."""

@@ -103,7 +103,6 @@ class Follower:
                     "SELECT set_config('role', %s, false), set_config('statement_timeout', '5000', false)",
                     [READER],
                 )
-                connection.add_notify_handler(self._hear)
                 await connection.execute(f"LISTEN {CHANNEL}")
             except BaseException:
                 await connection.close()
@@ -124,7 +123,8 @@ class Follower:
             if found != self.horizon:
                 self.horizon = found
                 self._wake()
-            # The handler hears of notices also while the horizon was asked for.
+            # A notice that came while the horizon was asked for is among them.
             pause = PENDING if self._told > found else POLL
-            async for _ in connection.notifies(timeout=pause, stop_after=1):
-                await asyncio.sleep(GATHER)
+            async for notice in connection.notifies(timeout=pause, stop_after=1):
+                self._hear(notice)
+            await asyncio.sleep(GATHER)

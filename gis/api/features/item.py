@@ -75,7 +75,7 @@ async def _version(connection: AsyncConnection[Any], asked: Asked, fid: int, as_
     row = await cursor.fetchone()
     if row is None:
         raise NotFoundError("there is no such feature")
-    return int(row[0])
+    return int(row[-1])
 
 
 async def _read(

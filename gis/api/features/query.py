@@ -259,8 +259,8 @@ def one_feature(layer: Layer, shown: sql.Composable, fid: int, as_of: datetime |
 
 
 def version_of(layer: Layer, fid: int, as_of: datetime | None = None) -> Statement:
-    """The version of one feature, now or at a time."""
-    return one_feature(layer, sql.SQL("i.fid"), fid, as_of)
+    """The version of one feature, now or at a time, as the last column."""
+    return one_feature(layer, column("fid", "i"), fid, as_of)
 
 
 def shape_of(view: View, storage: int) -> sql.Composed:

@@ -136,10 +136,10 @@ async def _read(
         "SELECT {feature}, i.version, i.updated_at, i.{until}, ok FROM ("
         "SELECT *, {ok} AS ok FROM (SELECT * FROM ("
         "SELECT {names}, NULL::timestamptz AS {until} FROM {table} WHERE fid = %(fid)s"
-        " UNION ALL SELECT {names}, {until} FROM {past} WHERE fid = %(fid)s) AS every"
+        " UNION ALL SELECT {names}, {until} FROM {past} WHERE fid = %(fid)s) AS versions"
         " WHERE (%(before)s::integer IS NULL OR version < %(before)s::integer)"
         " AND (%(only)s::integer IS NULL OR version = %(only)s::integer)"
-        " ORDER BY version DESC LIMIT %(most)s) AS some"
+        " ORDER BY version DESC LIMIT %(most)s) AS page"
         " WINDOW before_it AS (ORDER BY version DESC)) AS i ORDER BY i.version DESC"
     ).format(
         feature=shown.feature_text(asked.view, asked.state.city.crs.storage),

@@ -66,7 +66,7 @@ BEGIN
                    v.valid_from AS began, v.valid_to AS ended
             FROM bandoso.version AS v WHERE v.layer = $1 AND v.fid = $2
             UNION ALL
-            SELECT t.version, t.owner, NULL, t.load_id, t.updated_at, NULL FROM layer.%1$I AS t WHERE t.fid = $2
+            SELECT t.version::integer, t.owner, NULL, t.load_id, t.updated_at, NULL FROM layer.%1$I AS t WHERE t.fid = $2
         ), seen AS (
             SELECT k.*, bandoso.sees($1, k.owner) AS is_seen FROM known AS k
         )
@@ -163,7 +163,7 @@ BEGIN
                     SELECT FROM bandoso.change AS c WHERE c.changeset = $1 AND c.layer = $2 AND c.fid = n.fid)
                 ORDER BY fid LIMIT $3
             )
-            SELECT $2, x.fid, x.op::text, x.old_version, x.new_version, t.version, $4 OR a.seen, a.allowed,
+            SELECT $2, x.fid, x.op::text, x.old_version, x.new_version, t.version::integer, $4 OR a.seen, a.allowed,
                    x.old_version IS NOT NULL AND v.fid IS NULL,
                    ARRAY(SELECT y.changeset FROM bandoso.change AS y
                          WHERE y.layer = $2 AND y.fid = x.fid AND y.changeset > $1 ORDER BY 1 LIMIT 20),

@@ -126,7 +126,7 @@ CREATE FUNCTION bandoso.changed_boxes(since bigint, upto bigint, most integer)
 RETURNS TABLE (changeset bigint, layer text, boxes jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.id, e.key, CASE
-        WHEN n.changed = 0 THEN jsonb_build_array(e.value -> 'box')
+        WHEN n.changed = 0 OR e.value ? 'loaded' THEN jsonb_build_array(e.value -> 'box')
         ELSE (
             SELECT jsonb_agg(jsonb_build_array(b.x0, b.y0, b.x1, b.y1)) FROM (
                 SELECT min(public.ST_XMin(x.box)) AS x0, min(public.ST_YMin(x.box)) AS y0,

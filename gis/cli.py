@@ -22,6 +22,9 @@ class LazyGroup(click.Group):
         "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
         "finding": ("gis.checks.cli_finding", "finding", "Look at findings; accept them with a reason."),
         "user": ("gis.cli_user", "user", "Manage accounts: who may see and change what."),
+        "history": ("gis.cli_history", "history", "Show the versions of a feature; purge old history."),
+        "changesets": ("gis.cli_history", "changesets", "List who changed what, and when."),
+        "undo": ("gis.cli_history", "undo", "Undo a changeset."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 

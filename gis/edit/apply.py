@@ -28,7 +28,7 @@ from gis.edit.judge import judge
 from gis.edit.model import Applied, Changeset, Create, Delete, Done, FeatureChange, Update
 from gis.edit.plan import Plan, Step, plan_of
 from gis.edit.session import Connection, EditorPool, editing
-from gis.identity.principal import Principal
+from gis.identity.principal import Grant, Principal
 from layers.registry import Layer
 
 LOG = logging.getLogger("bandoso.edit")
@@ -66,6 +66,16 @@ def apply(
             if attempt == _TRIES or isinstance(on, psycopg.Connection):
                 raise busy() from None
     raise AssertionError
+
+
+def apply_as_operator(connection: Connection, setting: Setting, changeset: Changeset) -> Applied:
+    """Make the changes with the rights of the database's owner, in the transaction that its connection is in.
+
+    What bandoso.changeset_by_operator opened there before is the changeset. The checks judge as always.
+    """
+    everything = Principal(0, "operator", (Grant("admin", "", shared=True),))
+    plan = plan_of(setting, everything, changeset)
+    return _Edit(connection, setting, plan, everything).run(None, None)
 
 
 def warm(on: EditorPool, setting: Setting) -> None:

@@ -16,8 +16,10 @@ from typing import Any, Final
 import psycopg
 import shapely
 
+from gis.checks.window import Setting
+from gis.edit.apply import apply_as_operator
 from gis.edit.errors import EditError, Forbidden
-from gis.edit.model import KEEP, Changeset, Create, Delete, FeatureChange, Update
+from gis.edit.model import KEEP, Applied, Changeset, Create, Delete, FeatureChange, Update
 from gis.errors import LimitError, NotFoundError
 from layers.registry import Catalogue, Layer
 
@@ -125,6 +127,19 @@ def undoing(
         raise _standing(connection, number, found)
     said = comment or f"undo of changeset {number}"
     return Changeset(found.changes, comment=said, kind="undo", undoes=number, lenient=lenient)
+
+
+def undo_as_operator(
+    connection: Connection, setting: Setting, number: int, author: str, comment: str | None = None
+) -> Applied:
+    """Undo changeset ``number`` with the rights of the database's owner. Raises what both raise."""
+    with connection.transaction():
+        changeset = undoing(connection, setting.catalogue, number, comment)
+        connection.execute(
+            "SELECT bandoso.changeset_by_operator('undo', %s, %s, NULL, %s)",
+            [author, changeset.comment, number],
+        )
+        return apply_as_operator(connection, setting, changeset)
 
 
 def told(connection: Connection, ids: Sequence[int]) -> dict[int, Later]:

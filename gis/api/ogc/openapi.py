@@ -13,7 +13,7 @@ from gis.api.accounts import openapi as accounts
 from gis.api.features import describe
 from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
-from gis.api.ogc import openapi_processes, openapi_writes
+from gis.api.ogc import openapi_changesets, openapi_processes, openapi_writes
 from gis.api.ogc.config import service_description, service_title
 from gis.api.ogc.openapi_parts import (
     PATH_PARAMETERS,
@@ -32,6 +32,7 @@ VERSION = "1.0.0"
 TAGS = {
     "service": ("Dịch vụ", "The service"),
     "features": ("Đối tượng", "Features"),
+    "editing": ("Sửa đổi", "Changesets and operations"),
     "tiles": ("Ô bản đồ", "Tiles"),
     "styles": ("Kiểu bản đồ", "Styles"),
     "processes": ("Tiến trình", "Processes"),
@@ -71,6 +72,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **_tiles(),
             **_styles(),
             **openapi_processes.paths(),
+            **openapi_changesets.paths(),
             **accounts.paths(),
             **_operations(),
         },
@@ -81,12 +83,14 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **accounts.parameters(),
                 **_path_parameters(catalogue, public),
                 **openapi_writes.parameters(language),
+                **openapi_changesets.parameters(language),
                 **shared,
             },
             "schemas": {
                 **SCHEMAS,
                 **openapi_processes.SCHEMAS,
                 **openapi_writes.schemas(),
+                **openapi_changesets.schemas(),
                 **accounts.schemas(),
             },
             "responses": {**problems(language), **openapi_writes.responses(language)},

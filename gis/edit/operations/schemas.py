@@ -1,4 +1,4 @@
-"""JSON schemas of what the operations take, as /operations and the OpenAPI document show them."""
+"""What the operations take, as JSON schemas of the part that OpenAPI 3.0 knows, too."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ def _list(items: dict[str, Any], least: int) -> dict[str, Any]:
 
 
 def _tolerance(default: float) -> dict[str, Any]:
-    return {"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 10, "default": default}
+    return {"type": "number", "minimum": 0.001, "maximum": 10, "default": default, "description": "Metres"}
 
 
 #: Members that all of them take.
 COMMON: Final[dict[str, Any]] = {
-    "comment": {"type": "string", "maxLength": 2000, "nullable": True},
-    "source": {"type": "string", "maxLength": 2000, "nullable": True},
-    "key": {"type": "string", "minLength": 1, "maxLength": 255, "nullable": True},
+    "comment": {"type": "string", "maxLength": 2000},
+    "source": {"type": "string", "maxLength": 2000},
+    "key": {"type": "string", "minLength": 1, "maxLength": 255},
     "expected": {
         "type": "array",
         "maxItems": 5000,
-        "nullable": True,
         "description": "All features that are to change, as a dry run told them; any other is a conflict",
         "items": _object(["layer", "fid", "version"], layer=_LAYER, fid=_FID, version=_VERSION),
     },

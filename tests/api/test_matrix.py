@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -532,3 +532,236 @@ def test_findings(world: World, name: str) -> None:
     for one in set(every) - expected:
         assert world.ask(name, f"{path}/{every[one]}").status_code == 404
         assert world.ask(name, f"{path}/{every[one]}/mend").status_code == 404
+
+
+# -- what was: as of a time, history, differences, changesets, the feed
+
+VERSIONED = ("trial_open", "trial_shut", "trial_mixed")
+
+
+def instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize("output", ["json", "csv", "gpkg", "fgb"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_as_of_a_time(world: World, name: str, output: str) -> None:
+    """Before it became vnpt's, the row that moved was viettel's; it is shown to whom viettel's were."""
+    caller = CALLERS[name]
+    for layer in VERSIONED:
+        path = f"/collections/{layer}/items?f={output}&datetime={instant(world.before)}"
+        if not is_there(caller, layer):
+            assert world.ask(name, path).status_code == 404
+            continue
+        then = words(caller, layer, *EVERY) | former(caller, layer)
+        assert world.shown(name, path) == then
+        if output == "json":
+            seen = rows_of(caller, layer)
+            page = world.ask(name, f"{path}&limit=1").json()
+            assert page["numberMatched"] == len(seen) + ("viettel" in seen)
+            one = world.ask(
+                name, f"/collections/{layer}/items/{world.rows.moved[layer]}?datetime={instant(world.before)}"
+            )
+            assert one.status_code == (200 if "viettel" in seen else 404)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_history(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in VERSIONED:
+        fid = world.rows.moved[layer]
+        seen = rows_of(caller, layer)
+        versions = {1: "viettel", 2: "vnpt"}
+        known = {v for v, owner in versions.items() if owner in seen}
+        response = world.ask(name, f"/collections/{layer}/items/{fid}/history")
+        if not known:
+            assert response.status_code == 404
+        else:
+            assert {f["version"] for f in response.json()["features"]} == known
+            assert markers_in(response.content) == former(caller, layer)
+        for version in versions:
+            one = world.ask(name, f"/collections/{layer}/items/{fid}/history/{version}")
+            assert one.status_code == (200 if version in known else 404)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_differences_between_two_times(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    for layer in VERSIONED:
+        path = f"/collections/{layer}/changes?from={instant(world.before)}"
+        seen = rows_of(caller, layer)
+        if not seen:
+            assert world.ask(name, path).status_code == 404
+            continue
+        found = world.ask(name, path).json()["changes"]
+        mine = [one for one in found if one["fid"] == world.rows.moved[layer]]
+        if not seen & {"viettel", "vnpt"}:
+            assert not mine
+        else:
+            assert bool(mine[0]["old"]) == ("viettel" in seen)
+            assert bool(mine[0]["new"]) == ("vnpt" in seen)
+
+
+def touched_by(world: World, caller: Caller) -> dict[int, set[tuple[str, int]]]:
+    """Changeset -> what it touched that the caller may know of, out of the owner's own tables."""
+    with psycopg.connect(world.db.owner_dsn) as owner:
+        rows = owner.execute(
+            "SELECT changeset, layer, fid, op, owner FROM bandoso.change WHERE layer LIKE 'trial%'"
+        ).fetchall()
+    found: dict[int, set[tuple[str, int]]] = {}
+    for changeset, layer, fid, _op, whose in rows:
+        known = {whose} | (
+            {"viettel", "vnpt"} if fid == world.rows.moved[layer] and whose == "vnpt" else set()
+        )
+        if known & rows_of(caller, layer):
+            found.setdefault(changeset, set()).add((layer, fid))
+    return found
+
+
+@pytest.mark.parametrize("detail", ["none", "ids", "full"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_feed(world: World, name: str, detail: str) -> None:
+    expected = touched_by(world, CALLERS[name])
+    found: dict[int, set[tuple[str, int]]] = {}
+    path: str | None = f"/changes?since=0&limit=7&features={detail}"
+    pages = 0
+    while path and pages < 100:
+        document = world.ask(name, path).json()
+        for one in document["changesets"]:
+            assert any(layer.startswith("trial_") for layer in one["layers"])
+            found[one["id"]] = {(f["layer"], f["fid"]) for f in one.get("features", [])}
+            for layer, what in one["layers"].items():
+                assert rows_of(CALLERS[name], layer), layer
+                assert what["created"] + what["updated"] + what["deleted"] > 0
+        links = [one["href"] for one in document["links"] if one["rel"] == "next"]
+        path, pages = (links[0].removeprefix(world.server.url) if links else None), pages + 1
+    assert set(found) == set(expected)
+    if detail != "none":
+        assert found == expected
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_boxes_of_changes_tell_no_place_that_is_hidden(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    document = world.ask(
+        name, "/changes?since=0&limit=1000&features=none&layer=trial_open,trial_mixed"
+    ).json()
+    assert document["changesets"]
+    if not is_there(caller, "trial_shut"):
+        return
+    document = world.ask(name, "/changes?since=0&limit=1000&features=none&layer=trial_shut").json()
+    for one in document["changesets"]:
+        west, south, east, north = one["layers"]["trial_shut"]["bbox"]
+        for owner, (lon, lat) in POINTS.items():
+            if owner not in caller.shut:
+                assert not (west <= lon <= east and south <= lat <= north), (one["id"], owner)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_changesets(world: World, name: str) -> None:
+    expected = touched_by(world, CALLERS[name])
+    found = set()
+    path: str | None = "/changesets?limit=10"
+    while path:
+        document = world.ask(name, path).json()
+        found |= {one["id"] for one in document["changesets"]}
+        links = [one["href"] for one in document["links"] if one["rel"] == "next"]
+        path = links[0].removeprefix(world.server.url) if links else None
+    assert found == set(expected)
+    for changeset in touched_by(world, CALLERS["city_steward"]):
+        for door in ("/changesets", "/changes"):
+            one = world.ask(name, f"{door}/{changeset}")
+            assert one.status_code == (200 if changeset in expected else 404)
+            if one.status_code == 200:
+                told = {(f["layer"], f["fid"]) for f in one.json()["features"]}
+                assert told == expected[changeset]
+
+
+# -- writing; last, since it changes what the tests above count
+
+
+def feature(owner: str, layer: str, word: str, offset: float) -> dict[str, Any]:
+    lon, lat = POINTS[owner]
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [lon + offset, lat]},
+        "properties": {"owner": owner, "asset_id": word},
+    }
+
+
+def may(caller: Caller, layer: str, owner: str) -> bool:
+    return owner in caller.writes.get(layer, ()) and (not caller.area or owner == "vnpt")
+
+
+def refusal(caller: Caller, layer: str) -> int:
+    """The status for who may not."""
+    return 404 if not is_there(caller, layer) else 401 if caller.name == "anonymous" else 403
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", KNOWN)
+def test_writes_of_features(world: World, name: str, layer: str) -> None:
+    caller = CALLERS[name]
+    here = f"/collections/{layer}/items"
+    for number, owner in enumerate(OWNERS):
+        allowed = may(caller, layer, owner) and is_there(caller, layer)
+        made = feature(owner, layer, f"w-{name}-{owner}", 0.00005 + 0.00001 * KNOWN.index(name))
+        posted = world.ask(name, here, "POST", json=made, headers={"Content-Type": "application/geo+json"})
+        if not allowed:
+            assert posted.status_code == refusal(caller, layer), posted.text
+        else:
+            assert posted.status_code == 201, posted.text
+        fid = world.rows.fids[layer, owner]
+        hidden = owner not in rows_of(caller, layer)
+        # who may change nothing of the layer is told so, whether the feature is there or not
+        hidden = hidden and bool(caller.writes.get(layer))
+        expected = 404 if hidden else 200 if allowed else refusal(caller, layer)
+        patched = world.ask(
+            name, f"{here}/{fid}", "PATCH", json={"properties": {"status": "in_service"}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )  # fmt: skip
+        assert patched.status_code == expected, patched.text
+        if not allowed:
+            whole = {**feature(owner, layer, f"{name}{number}", 0.0)}
+            put = world.ask(
+                name, f"{here}/{fid}", "PUT", json=whole, headers={"Content-Type": "application/geo+json"}
+            )
+            assert put.status_code == expected, put.text
+            assert world.ask(name, f"{here}/{fid}", "DELETE").status_code == expected
+        else:
+            mine = posted.headers["location"].removeprefix(world.server.url)
+            assert world.ask(name, mine, "DELETE").status_code == 204
+    options = world.ask(name, here, "OPTIONS")
+    if is_there(caller, layer):
+        assert ("POST" in options.headers["allow"]) == bool(caller.writes.get(layer))
+        item = world.ask(name, f"{here}/999999999", "OPTIONS")
+        assert ("PATCH" in item.headers["allow"]) == bool(caller.writes.get(layer))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_writes_of_changesets(world: World, name: str) -> None:
+    """All or nothing: one change that is not allowed refuses what is."""
+    caller = CALLERS[name]
+    for layer in LAYERS:
+        for owner in OWNERS:
+            made = feature(owner, layer, f"c-{name}-{owner}", 0.0001 + 0.00001 * KNOWN.index(name))
+            changes = [{"op": "create", "layer": layer, "feature": made}]
+            if may(caller, "trial_open", "vnpt"):
+                fine = feature("vnpt", "trial_open", f"c-{name}-{layer}-{owner}-fine", 0.0005)
+                changes.append({"op": "create", "layer": "trial_open", "feature": fine})
+            answer = world.ask(name, "/changesets?dry-run=true", "POST", json={"changes": changes})
+            if may(caller, layer, owner) and is_there(caller, layer):
+                assert answer.status_code in (200, 201), answer.text
+            else:
+                assert answer.status_code in (401, 403, 404, 422), answer.text
+                assert answer.status_code == 401 or name != "anonymous"
+
+
+@pytest.mark.parametrize("name", [*KNOWN, *REFUSED])
+def test_no_row_was_changed_by_whom_it_is_not_for(world: World, name: str) -> None:
+    """The markers of all owners are still there: no write above went where it must not."""
+    del name
+    with psycopg.connect(world.db.owner_dsn) as owner:
+        for layer in LAYERS:
+            got = owner.execute(f"SELECT owner, name FROM layer.{layer} WHERE name LIKE 'mk%'".encode())
+            assert dict(got.fetchall()) == {o: marker(layer, o, "pub") for o in OWNERS}

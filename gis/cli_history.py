@@ -188,10 +188,12 @@ def _versions(connection: psycopg.Connection, layer: str, fid: int) -> list[dict
     rows = connection.execute(
         SQL(
             "SELECT v.version, v.valid_from, v.valid_to, v.owner, v.properties, ST_AsText(v.geom, 3),"
-            " e.made_by, e.ended_by, e.goes_on FROM (SELECT version, valid_from, valid_to, owner, properties, geom"
-            " FROM bandoso.version WHERE layer = %(layer)s AND fid = %(fid)s UNION ALL"
-            " SELECT version, updated_at, NULL, owner, to_jsonb(t)"
-            " - '{{fid,version,updated_at,owner,geom}}'::text[], geom FROM {} AS t WHERE fid = %(fid)s"
+            " e.made_by, e.ended_by, e.goes_on FROM ("
+            "SELECT version, valid_from, valid_to, owner, properties, geom"
+            " FROM bandoso.version WHERE layer = %(layer)s AND fid = %(fid)s"
+            " UNION ALL SELECT version, updated_at, NULL, owner,"
+            " to_jsonb(t) - '{{fid,version,updated_at,owner,geom}}'::text[], geom"
+            " FROM {} AS t WHERE fid = %(fid)s"
             ") AS v JOIN bandoso.version_events(%(layer)s, %(fid)s) AS e USING (version)"
             " ORDER BY v.version DESC"
         ).format(Identifier("layer", layer)),

@@ -26,6 +26,7 @@ from gis.db.ddl import (
     table_columns,
 )
 from gis.db.door import GEOMETRY, close_statements, granted_columns, open_statements
+from gis.db.findings import hide_findings
 from gis.db.past import past_statements, rename_statement
 from gis.db.sql import LAYERS
 from gis.db.widen import conversion
@@ -327,6 +328,8 @@ class Alteration:
         before, now = set(self.before.get("granted", ())), set(granted_columns(self.layer))
         kept = {*self.before.get("columns", {})}
         if self.before.get("access", self.layer.access) != self.layer.access:
+            if not self.layer.is_public:
+                hide_findings(self.connection, self.layer.id)
             yield self._change("change-access", f"is {self.layer.access} now")
         else:
             for name in sorted((before ^ now) & kept & {*self.wanted}):

@@ -218,3 +218,26 @@ def test_where_no_report_can_be_written_nothing_is_judged(operated: Operated) ->
     ):
         ended = operated.command("check", "--report", place)
         assert (ended.returncode, said in ended.stderr, ended.stdout) == (2, True, "")
+
+
+def test_findings_of_a_layer_that_becomes_restricted_are_hidden_at_once(operated: Operated) -> None:
+    run_checks(operated.db, operated.setting, workers=0)
+    before = told(operated)
+    mine = [one for one in before if one[1].startswith("P")]
+    assert mine
+    operated.write(HEAT.replace("geometry: LineString", "access: restricted\n    geometry: LineString"))
+    prepare(operated.db.owner_dsn, operated.city, operated.settings.load_catalogue(operated.city))
+    assert sorted(told(operated) + mine) == before
+    with psycopg.connect(operated.db.owner_dsn) as connection:
+        kept = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE k.restricted) FROM layer.finding_restricted AS f"
+            " JOIN bandoso.finding_key AS k ON k.id = f.asset_id"
+        ).fetchone()
+    assert kept == (len(mine), len(mine))
+    # They stay the same findings, and come back with the next check once the layer is public again.
+    run_checks(operated.db, operated.setting, workers=0)
+    assert sorted(told(operated) + mine) == before
+    operated.write(HEAT)
+    prepare(operated.db.owner_dsn, operated.city, operated.settings.load_catalogue(operated.city))
+    run_checks(operated.db, operated.setting, workers=0)
+    assert told(operated) == before

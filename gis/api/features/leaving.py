@@ -27,7 +27,9 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Response])
         return Response(status_code=499)
     finally:
         watch.cancel()
-        if not task.done():  # this request itself was cancelled
+        # This request itself was cancelled. A second time would interrupt psycopg while it cancels the query,
+        # which then warns and throws the connection away.
+        if not task.done() and not task.cancelling():
             task.cancel()
 
 

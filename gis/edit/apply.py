@@ -105,7 +105,8 @@ def _once(
             stored = True
         return done
     except psycopg.OperationalError as error:
-        if stored and error.sqlstate is None:
+        # whatever ends the connection while COMMIT is under way, the answer to it is lost
+        if stored and (error.sqlstate or "")[:2] not in ("40", "55"):
             raise Uncertain from error
         raise
     except pg.LockNotAvailable:

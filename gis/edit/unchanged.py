@@ -18,6 +18,8 @@ from gis import crs
 #: Decimals that are looked at: fewer than the first are a coarse place, not a rounded one (degrees, metres).
 _DEGREES: Final = (6, 12)
 _METRES: Final = (3, 8)
+#: Decimals of what is served (gis.api.features.query.digits), of degrees and of metres.
+_SERVED: Final = (9, 4)
 #: Heights are compared as they are served.
 _HEIGHT: Final = 0.5e-4
 
@@ -26,14 +28,18 @@ def keep_unchanged(
     shape: BaseGeometry, sent: BaseGeometry, stored: BaseGeometry, code: int, storage: int
 ) -> BaseGeometry:
     """``shape`` (storage CRS) with the vertices of ``stored`` that ``sent`` (it in CRS ``code``, x east)
-    repeats; ``shape`` itself where it repeats none, ``stored`` itself where it repeats all."""
+    repeats; ``shape`` itself where it repeats none, ``stored`` itself where it repeats all: with its heights,
+    should the client know of none."""
     projected = crs.definition(code).projected
     low, high = _METRES if projected else _DEGREES
     old = shapely.get_coordinates(stored, include_z=True)
     old_x, old_y = crs.transform_xy(old[:, 0], old[:, 1], storage, code)
     new = shapely.get_coordinates(sent, include_z=True)
-    half = 0.5 * 10.0 ** -_decimals(new[:, :2], low, high)
-    half = half * (1 + 1e-6) + 1e-12 * np.abs(new[:, :2])
+    decimals = _decimals(new[:, :2], low, high)
+    half = 0.5 * 10.0**-decimals * (1 + 1e-6) + 1e-12 * np.abs(new[:, :2])
+    # rounded twice, when it was served and when it was sent back
+    served = _SERVED[projected]
+    half += np.where(decimals < served, 0.5 * 10.0**-served, 0.0)
     match = _nearest(new[:, :2], np.column_stack([old_x, old_y]), half)
     met = match >= 0
     if not met.any():
@@ -45,7 +51,8 @@ def keep_unchanged(
         same[met] = np.abs(old[match[met], 2] - xyz[met, 2]) <= _HEIGHT
         xyz[same, 2] = old[match[same], 2]
     kept = shapely.set_coordinates(_copy(shape), xyz if shape.has_z else xyz[:, :2])
-    return stored if shapely.equals_identical(kept, stored) else kept
+    plan = shapely.force_2d(stored) if stored.has_z and not shape.has_z else stored
+    return stored if shapely.equals_identical(kept, plan) else kept
 
 
 def _copy(shape: BaseGeometry) -> BaseGeometry:

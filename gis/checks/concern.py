@@ -21,9 +21,11 @@ import shapely
 
 from gis.checks.dbsource import DatabaseSource
 from gis.checks.encode import Encoder
+from gis.checks.features import Features
+from gis.checks.findings import needs_of
 from gis.checks.model import Application
 from gis.checks.registry import applications, rules
-from gis.checks.source import Box
+from gis.checks.source import Box, empty
 from gis.checks.window import Need, Setting, grown
 
 #: Reaches up to these (m) are made equal, so that rules share their windows and what is read for them.
@@ -146,6 +148,30 @@ class Known:
     #: Statements of DatabaseSource, and what concerns a kind of change.
     queries: dict[Any, Any] = field(default_factory=dict)
     chosen: dict[Any, tuple[Concern, ...]] = field(default_factory=dict)
+    needs: dict[Any, tuple[Need, ...]] = field(default_factory=dict)
+    nothing: dict[Any, Features] = field(default_factory=dict)
+
+    def needs_of(self, apps: Sequence[Application]) -> tuple[Need, ...]:
+        """What they read: computed once, as it takes longer than judging by it."""
+        key = tuple(map(id, apps))
+        found = self.needs.get(key)
+        if found is None:
+            found = tuple(needs_of(apps, self.setting.catalogue))
+            # Applications of this catalogue alone: they live as long as this does.
+            if len(self.needs) < 4096 and all(id(app) in self._ids for app in apps):
+                self.needs[key] = found
+        return found
+
+    @cached_property
+    def _ids(self) -> frozenset[int]:
+        return frozenset(id(one.app) for one in self.concerns)
+
+    def none_of(self, layer: str, columns: tuple[str, ...]) -> Features:
+        """No features of a layer."""
+        found = self.nothing.get((layer, columns))
+        if found is None:
+            found = self.nothing[layer, columns] = empty(self.setting.catalogue.layers[layer], columns)
+        return found
 
     @cached_property
     def by_key(self) -> Mapping[str, Application]:

@@ -98,7 +98,7 @@ class Store:
         """Stored findings of some applications whose anchor is in a box, for each of ``windows``."""
         if windows:
             for layer in (PUBLIC, RESTRICTED):
-                self._connection.execute(text.look_in_boxes(layer, len(windows)), _in_boxes(windows))
+                self._connection.execute(text.look_in_boxes(layer, len(windows)), values_of_boxes(windows))
 
     def look_at_features(self, apps: Sequence[str], about: Sequence[str]) -> None:
         """Stored findings of ``apps`` about one of the features (``layer/fid``)."""
@@ -109,7 +109,7 @@ class Store:
     ) -> psycopg.Cursor[Any]:
         """Asks what text.known_before tells."""
         return self._connection.execute(
-            text.known_before(len(windows)), {**_in_boxes(windows), "about": list(about)}
+            text.known_before(len(windows)), {**values_of_boxes(windows), "about": list(about)}
         )
 
     def look_away(self, apps: Sequence[str], box: Box | None) -> None:
@@ -221,7 +221,7 @@ def nearest_pairs(
             yield n, name
 
 
-def _in_boxes(windows: Sequence[tuple[list[str], Box]]) -> dict[str, Any]:
+def values_of_boxes(windows: Sequence[tuple[list[str], Box]]) -> dict[str, Any]:
     """Parameters of the windows, numbered."""
     values: dict[str, Any] = {}
     for number, (keys, box) in enumerate(windows):

@@ -81,7 +81,7 @@ def in_box(suffix: str = "") -> Composable:
 def look_in_boxes(layer_id: str, number: int) -> bytes:
     """LOOK at findings in one of so many windows (parameters: those of in_box, with suffixes from 0)."""
     table = Identifier(names.LAYERS, layer_id)
-    return names.rendered(LOOK.format(table=table, where=_in_boxes(number)))
+    return names.rendered(LOOK.format(table=table, where=in_boxes(number)))
 
 
 @cache
@@ -94,10 +94,10 @@ def known_before(number: int) -> bytes:
         " (SELECT array_agg(k.app || ' ' || k.ax || ' ' || k.ay) FROM bandoso.finding_key AS k"
         "  WHERE k.app LIKE '%%!')"
     )
-    return names.rendered(query.format(_in_boxes(number)))
+    return names.rendered(query.format(in_boxes(number)))
 
 
-def _in_boxes(number: int) -> Composed:
+def in_boxes(number: int) -> Composed:
     return SQL(" OR ").join([SQL("FALSE"), *(in_box(str(n)) for n in range(number))])
 
 
@@ -190,17 +190,17 @@ GONE = SQL(
     " WHERE o.state <> 'mended' AND NOT EXISTS (SELECT FROM pg_temp.pair AS p WHERE p.id = o.id)"
 )
 
-_SHOWN = (
+SHOWN = (
     "owner", "rule", "severity", "layers", "features", "value", "limit_value", "unit", "sheet", "message_vi",
     "message_en", "geom",
 )  # fmt: skip
-_KEY = (
+KEY = (
     "restricted", "content", "app", "ax", "ay", "px", "py", "about", "network", "reject", "words", "mends",
 )  # fmt: skip
 _JUDGED = SQL("pg_temp.judged AS j JOIN pg_temp.staged AS s ON s.n = j.n")
 
 
-def _taken(columns: tuple[str, ...]) -> Composed:
+def taken(columns: tuple[str, ...]) -> Composed:
     """``column = s.column`` of each."""
     return SQL(", ").join(SQL("{} = {}").format(names.column(c), names.column(c, "s")) for c in columns)
 
@@ -212,9 +212,9 @@ def write(layer_id: str) -> tuple[bytes, ...]:
     parts = {
         "table": Identifier(names.LAYERS, layer_id),
         "judged": _JUDGED,
-        "shown": names.columns(_SHOWN),
-        "values": names.columns(_SHOWN, "s"),
-        "taken": _taken(_SHOWN),
+        "shown": names.columns(SHOWN),
+        "values": names.columns(SHOWN, "s"),
+        "taken": taken(SHOWN),
     }
     statements = (
         SQL(
@@ -247,11 +247,11 @@ _WRITE_KEYS = (
         "UPDATE bandoso.finding_key AS k SET {taken},"
         " new_run = CASE WHEN j.news = 'new' THEN %(run)s ELSE k.new_run END FROM {judged}"
         " WHERE k.id = j.id AND j.changed AND j.ordinal IS NULL"
-    ).format(taken=_taken(_KEY), judged=_JUDGED),
+    ).format(taken=taken(KEY), judged=_JUDGED),
     SQL(
         "INSERT INTO bandoso.finding_key (id, base, ordinal, new_run, {key})"
         " SELECT j.id, s.base, j.ordinal, %(run)s, {values} FROM {judged} WHERE j.ordinal IS NOT NULL"
-    ).format(key=names.columns(_KEY), values=names.columns(_KEY, "s"), judged=_JUDGED),
+    ).format(key=names.columns(KEY), values=names.columns(KEY, "s"), judged=_JUDGED),
     SQL("UPDATE bandoso.finding_key AS k SET mended_run = %(run)s FROM pg_temp.gone AS g WHERE k.id = g.id"),
 )
 WRITE_KEYS = tuple(names.rendered(statement) for statement in _WRITE_KEYS)

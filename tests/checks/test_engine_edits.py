@@ -12,7 +12,7 @@ import pytest
 import shapely
 from psycopg.sql import SQL, Identifier
 
-from gis.checks import incremental
+from gis.checks import incremental, judging
 from gis.checks.concern import Change, known_of, merged
 from gis.checks.incremental import Recheck, clear_due, recheck
 from gis.checks.locks import hold_alone
@@ -204,6 +204,49 @@ def test_the_checker_of_a_members_edit_sees_and_writes_as_the_owner_does(checked
     assert found == wanted
 
 
+def test_few_findings_are_settled_as_many_are(checked: CheckedCity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ones, known ones that changed, mended ones, accepted ones, and several of the same features."""
+
+    def settled(few: int) -> list[tuple[object, ...]]:
+        monkeypatch.setattr(incremental, "FEW", few)
+        told: list[tuple[object, ...]] = []
+        first: shapely.Geometry | None = None
+        with psycopg.connect(checked.db.owner_dsn) as connection:
+            for number, edits in ((500, 2), (501, 1), (40, 2), (900, 2)):
+                for n in range(edits):
+                    changes = moved_parcel(checked, connection, number)
+                    done = recheck(connection, checked.setting, changes)
+                    told.append((brief_of(done), done.again, done.mended, done.deferred))
+                    if n == 0:
+                        connection.execute(
+                            "UPDATE layer.finding SET state = 'accepted', accepted_until = CASE WHEN"
+                            " rule = 'CAD-01' THEN date '2025-12-31' END WHERE state = 'open'"
+                        )
+                    first = changes[0].old if n == 0 else first
+                if edits == 2:
+                    fid, now = changes[0].fid, changes[0].new
+                    connection.execute(
+                        "UPDATE layer.cadastre_parcel SET geom = ST_SetSRID(%s::geometry, ST_SRID(geom))"
+                        " WHERE fid = %s",
+                        [shapely.to_wkb(first), fid],
+                    )
+                    done = recheck(connection, checked.setting, [Change("cadastre_parcel", fid, now, first)])
+                    told.append((brief_of(done), done.again, done.mended, done.deferred))
+            told += connection.execute(
+                "SELECT f.asset_id, f.rule, f.severity, f.state, f.features, f.value, f.limit_value, f.sheet,"
+                " f.message_vi, f.accepted_until, f.version, ST_AsText(f.geom), k.base, k.ordinal, k.content,"
+                " k.app, k.ax, k.ay, k.px, k.py, k.about, k.words, k.mends, k.new_run, k.mended_run,"
+                " f.first_seen = f.last_seen FROM layer.finding AS f"
+                " JOIN bandoso.finding_key AS k ON k.id = f.asset_id ORDER BY 1"
+            ).fetchall()
+            connection.rollback()
+        return told
+
+    many, few = settled(-1), settled(100)
+    assert any(one[2] for one in many[:10]) and any(one[1] for one in many[:10])
+    assert few == many
+
+
 def brief_of(done: Recheck) -> list[tuple[str, ...]]:
     return sorted((one.rule, *(ref.asset_id for ref in one.features)) for one in done.new)
 
@@ -250,6 +293,26 @@ def test_findings_that_may_not_be_caused_are_told(checked: CheckedCity) -> None:
         )
         undone = recheck(connection, checked.setting, changes, apps)
         assert len(undone.mended) >= len(done.rejecting) and not undone.new
+        connection.rollback()
+
+
+def test_what_was_wrong_before_is_no_reason_to_refuse_though_nobody_checked(checked: CheckedCity) -> None:
+    """Data that was loaded and never checked can be edited; what the edit itself breaks is refused."""
+    ((fid,),) = checked.execute(
+        "SELECT (features::jsonb #>> '{0,fid}')::bigint FROM layer.finding"
+        " WHERE rule = 'CAD-01' AND state = 'open' AND layers = 'cadastre_parcel' ORDER BY asset_id LIMIT 1"
+    )
+    with psycopg.connect(checked.db.owner_dsn) as connection:
+        connection.execute("DELETE FROM layer.finding; DELETE FROM bandoso.finding_key")
+        row = connection.execute(
+            "UPDATE layer.cadastre_parcel SET remark = 'x' WHERE fid = %s RETURNING ST_AsBinary(geom)", [fid]
+        ).fetchone()
+        assert row is not None
+        shape = shapely.from_wkb(row[0])
+        done = recheck(connection, checked.setting, [Change("cadastre_parcel", fid, shape, shape)])
+        assert "CAD-01" in {one.rule for one in done.new} and not done.rejecting
+        done = recheck(connection, checked.setting, moved_parcel(checked, connection, 510))
+        assert "CAD-01" in {one.rule for one in done.rejecting}
         connection.rollback()
 
 
@@ -309,8 +372,8 @@ def test_an_edit_during_the_writing_of_a_run_is_judged_after_it(checked: Checked
 
 
 def test_an_edit_of_too_much_is_left_to_a_run(checked: CheckedCity, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incremental, "MOST_FEATURES", 10)
-    monkeypatch.setattr(incremental, "SMALL_M", 1.0)
+    monkeypatch.setattr(judging, "MOST_FEATURES", 10)
+    monkeypatch.setattr(judging, "SMALL_M", 1.0)
     with psycopg.connect(checked.db.owner_dsn) as connection:
         done = recheck(connection, checked.setting, moved_parcel(checked, connection))
         assert "CAD-01:cadastre_parcel" in done.deferred

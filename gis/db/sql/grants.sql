@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION
     TO bandoso_editor;
 -- Checks of edits read what stands, and write findings.
 GRANT SELECT, INSERT, UPDATE, DELETE ON bandoso.finding_key, bandoso.check_edit, bandoso.check_due TO bandoso_checker;
-GRANT SELECT ON bandoso.check_run, bandoso.check_app, bandoso.layer_count TO bandoso_checker;
+GRANT SELECT ON bandoso.check_run, bandoso.check_app, bandoso.layer_count, bandoso.version TO bandoso_checker;
 GRANT EXECUTE ON FUNCTION bandoso.principal(bigint), bandoso.is_steward(text, text) TO bandoso_door;
 -- Logins and accounts are reached by these alone (0014_accounts.sql).
 GRANT EXECUTE ON FUNCTION

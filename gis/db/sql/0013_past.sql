@@ -15,8 +15,9 @@ $$;
 CREATE FUNCTION bandoso.kept_number(kept text) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    value double precision := kept;
+    value double precision;
 BEGIN
+    value := kept;
     RETURN CASE WHEN value - value = 0 THEN value END; -- neither NaN nor infinite
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;

@@ -29,6 +29,7 @@ VALVES = "/collections/water_valve/items"
 PIPES = "/collections/water_pipe/items"
 #: Tests that also do what is allowed.
 STORES = {
+    "test_deleting_what_is_still_referenced",
     "test_out_of_ones_area",
     "test_rows_held_by_somebody_else",
     "test_hostile_texts_are_kept_as_they_are",
@@ -366,13 +367,27 @@ def test_restricted_layers_are_absent(editors: Editors) -> None:  # noqa: F811
 
 
 def test_deleting_what_is_still_referenced(editors: Editors, running: Server) -> None:  # noqa: F811
-    """Nothing refers by a key; taking away a chamber that its cables end in is told by the checks."""
+    """Nothing refers by a key. Taking away the manhole that a conduit starts in is done, and told."""
     with psycopg.connect(running.db.owner_dsn, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
             " AND confrelid::regclass::text LIKE 'layer.%%'"
         ).fetchall()
     assert rows == []
+    steward = editors.as_("steward")
+    manholes = "/collections/drainage_manhole/items"
+    fid = steward.get(manholes, params={"asset_id": "drainage_manhole-s7"}).json()["features"][0]["id"]
+    gone = steward.delete(f"{manholes}/{fid}", Accept_Language="en")
+    assert gone.status_code == 200, gone.text
+    told = gone.json()["findings"]
+    assert told
+    for one in told:
+        assert one["rule"], one
+        assert one["title"], one
+        assert one["place"]["type"], one
+        assert one["features"], "what is left, not what went"
+        assert ("drainage_manhole", fid) not in [(f["collection"], f["id"]) for f in one["features"]], one
+    assert steward.get(f"{manholes}/{fid}").status_code == 404
 
 
 def test_rows_held_by_somebody_else(water: Writer, running: Server) -> None:  # noqa: F811

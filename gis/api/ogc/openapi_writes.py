@@ -141,7 +141,10 @@ def of_item() -> dict[str, Any]:
         one["parameters"] = [*shared, *one["parameters"]]
     for one in (put, patch):
         one["responses"] = {**shown, **one["responses"]}
-    delete["responses"] = {"204": {"description": "Deleted"}, **delete["responses"]}
+    left = answer(
+        "Deleted; what the checks say to what is left", {"application/json": {"schema": {"type": "object"}}}
+    )
+    delete["responses"] = {"200": left, "204": {"description": "Deleted"}, **delete["responses"]}
     return {"put": put, "patch": patch, "delete": delete}
 
 

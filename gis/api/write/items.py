@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 from psycopg import sql
 from starlette.requests import Request
 from starlette.responses import Response
@@ -107,7 +108,7 @@ async def change(request: Request, state: State, layer: Layer, fid: int) -> Resp
 
 
 async def delete(request: Request, state: State, layer: Layer, fid: int) -> Response:
-    """DELETE of a feature: 204."""
+    """DELETE of a feature: 204, or 200 with what the checks say to what is left."""
     principal = _writer(request, layer)
     write = _Write.of(request, state, layer, principal, fid)
     write.demand_condition()
@@ -238,6 +239,11 @@ class _Write:
             applies.append("handling=lenient")
         if applies:
             told["Preference-Applied"] = ", ".join(applies)
+        if done.op == "d" and applied.findings and self.prefers.returning != "minimal":
+            # what is left behind: lines without their node, a gap between parcels
+            left = orjson.dumps({"findings": self._told(applied.findings)})
+            told["Content-Language"] = self.asked.language
+            return Response(left, 200, told, "application/json")
         if seen is None:
             return Response(status_code=204 if status == 200 else status, headers=told)
         told["ETag"] = entity_tag(self.asked, self.view, done.fid, seen.version)

@@ -19,12 +19,16 @@ from psycopg.sql import SQL, Composable, Composed, Literal
 from gis.checks.features import Bools, Features
 from gis.checks.source import EVERYWHERE, SYSTEM_COLUMNS, Box, column_kind, empty
 from gis.db import sql as names
+from gis.db.ddl import SQL_TYPES
 from layers.registry import Catalogue, Layer
 
 #: Beyond any plane CRS (m); PostGIS wants finite boxes.
 _FAR = 1e12
 _MICROSECONDS = 1_000_000
 _NEVER = -(2**63)  # numpy's NaT
+
+#: Values that are looked up one by one; more in one statement.
+_MANY = 8
 
 
 class DatabaseSource:
@@ -167,17 +171,40 @@ class DatabaseSource:
         one (which IS NOT DISTINCT FROM would not use)."""
         found = []
         wanted_rows = (tuple(map(partial(_bound, layer), columns, row)) for row in among)
+        alike: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
         for wanted in dict.fromkeys(wanted_rows):
-            if wanted[-1] is None:
+            if wanted[-1] is not None:
+                alike.setdefault(tuple(value is None for value in wanted), []).append(wanted)
+        for nulls, some in alike.items():
+            if len(some) > _MANY:
+                found += self._equal_to_many(layer, columns, nulls, some)
                 continue
-            nulls = tuple(value is None for value in wanted)
             query = self._query(
                 ("equal", layer.id, tuple(columns), nulls), partial(_equal_query, layer, columns, nulls)
             )
-            rows = self._rows(query, [value for value in wanted if value is not None])
-            if len(rows) > 1:
-                found.append(_features(layer, columns, rows))
+            for wanted in some:
+                rows = self._rows(query, [value for value in wanted if value is not None])
+                if len(rows) > 1:
+                    found.append(_features(layer, columns, rows))
         return found
+
+    def _equal_to_many(
+        self, layer: Layer, columns: Sequence[str], nulls: tuple[bool, ...], among: Sequence[Sequence[Any]]
+    ) -> list[Features]:
+        """The same in one statement: a thousand of them took three seconds of a busy machine."""
+        query = self._query(
+            ("equal-many", layer.id, tuple(columns), nulls),
+            partial(_equal_many_query, layer, columns, nulls),
+        )
+        values = [
+            list(column) for column, null in zip(zip(*among, strict=True), nulls, strict=True) if not null
+        ]
+        rows = self._rows(query, values)
+        if not rows:
+            return []
+        found = _features(layer, columns, [row[:-1] for row in rows])
+        starts = _starts(np.array([row[-1] for row in rows]))
+        return [found.take(some) for some in np.split(np.arange(len(rows)), starts)]
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
         return self.picked(layer, fids, columns)()
@@ -237,6 +264,32 @@ def _equal_query(layer: Layer, columns: Sequence[str], nulls: Sequence[bool]) ->
     )
     return SQL("SELECT {} FROM {} WHERE {} ORDER BY asset_id").format(
         _select(layer, columns), names.table(layer), where
+    )
+
+
+def _equal_many_query(layer: Layer, columns: Sequence[str], nulls: Sequence[bool]) -> Composed:
+    """As _equal_query for arrays of values: the groups of two or more, with the number of the values.
+
+    LATERAL with an order is never joined otherwise than value by value, by the index that one would use.
+    """
+    types = {f.name: SQL_TYPES[f.type] for f in layer.fields}
+    given = [name for name, null in zip(columns, nulls, strict=True) if not null]
+    where = SQL(" AND ").join(
+        SQL("r.{0} IS NULL" if null else "r.{0} = g.{0}").format(names.column(name))
+        for name, null in zip(columns, nulls, strict=True)
+    )
+    return SQL(
+        "SELECT {select}, t.number__ FROM ("
+        " SELECT r.*, g.number__, count(*) OVER (PARTITION BY g.number__) AS together__"
+        " FROM unnest({arrays}) WITH ORDINALITY AS g ({heads}, number__),"
+        " LATERAL (SELECT * FROM {table} AS r WHERE {where} ORDER BY r.asset_id) AS r) AS t"
+        " WHERE t.together__ > 1 ORDER BY t.number__, t.asset_id"
+    ).format(
+        select=_select(layer, columns, of_table="t"),
+        arrays=SQL(", ").join(SQL(f"%s::{types[name]}[]") for name in given),
+        heads=names.columns(given),
+        table=names.table(layer),
+        where=where,
     )
 
 

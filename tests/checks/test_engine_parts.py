@@ -180,6 +180,12 @@ def test_repeated_values_are_found_whole_and_among_some(
         assert group["material"].tolist() == [None] * len(group)
     among = source.repeated("water_pipe", columns, [(None, 1000.0, 2000.0), (None, 7.0, 2000.0)])
     assert [len(group) for group in among] == [3]
+    # many are looked up by one statement: those of each pattern of nulls
+    many = [(None, 1000.0 + n, 2000.0) for n in range(20)] + [("hdpe", 500.0, 1990.0 + n) for n in range(20)]
+    assert [one.asset_id.tolist() for one in source.repeated("water_pipe", columns, many)] == [
+        one.asset_id.tolist() for one in among
+    ]
+    same(source.repeated("water_pipe", columns, many)[0], among[0])
     assert source.repeated("water_pipe", columns, [(None, 500.0, np.nan)]) == []
     assert source.repeated("water_pipe", columns, []) == []
 

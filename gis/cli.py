@@ -25,6 +25,7 @@ class LazyGroup(click.Group):
         "history": ("gis.cli_history", "history", "Show the versions of a feature; purge old history."),
         "changesets": ("gis.cli_history", "changesets", "List who changed what, and when."),
         "undo": ("gis.cli_history", "undo", "Undo a changeset."),
+        "qgis-project": ("gis.cli_qgis", "qgis_project", "Write a QGIS project of the layers."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 

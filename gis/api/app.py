@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gis.api import catalogue, feed, metrics, ops, pages, styles, tiles
+from gis.api import catalogue, feed, metrics, ops, pages, qgis, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
 from gis.api.accounts import routes as accounts
 from gis.api.accounts.origin import OwnOrigin
@@ -63,6 +63,7 @@ ROUTES: Sequence[BaseRoute] = (
     *processes.ROUTES,
     *accounts.ROUTES,
     *feed.ROUTES,
+    *qgis.ROUTES,
     *changesets.ROUTES,
     *operations.ROUTES,
     *catalogue.ROUTES,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import random
 import re
+import signal
 import socket
 import threading
 import time
@@ -457,6 +460,9 @@ def test_a_mirror_ends_with_what_the_server_has(
     assert again == mirror, "from the start it comes to the same"
 
 
+NAMES = itertools.count()
+
+
 def edit(connection: psycopg.Connection, chance: random.Random, seed: int) -> None:
     """One random change, of rows that only this writer touches."""
     layer = chance.choice(("water_valve", "water_hydrant", "power_support", "water_meter", "cadastre_parcel"))
@@ -471,7 +477,7 @@ def edit(connection: psycopg.Connection, chance: random.Random, seed: int) -> No
         x, y = 600000 + chance.random() * 1000, 1192000 + chance.random() * 1000
         connection.execute(
             f"INSERT INTO layer.{layer} (asset_id, geom) VALUES (%s, {POINT})",
-            [f"m-{seed}-{chance.getrandbits(60)}", x, y],
+            [f"m-{seed}-{next(NAMES)}", x, y],
         )
     elif what < 0.85:
         value = chance.choice(("geom = ST_Translate(geom, 1, 2)", "status = 'abandoned'", "status = NULL"))
@@ -505,7 +511,7 @@ class Listener:
         self.ended = threading.Event()
         self._opened = threading.Event()
         self._url, self._path, self._options = url, path, options
-        self._stop = False
+        self._socket: Any = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._opened.wait(20)
@@ -517,6 +523,7 @@ class Listener:
                 client.stream("GET", self._path, **self._options) as answer,
             ):
                 self.status, self.headers = answer.status_code, answer.headers
+                self._socket = answer.extensions["network_stream"].get_extra_info("socket")
                 name, data = "", ""
                 for line in answer.iter_lines():
                     if line.startswith("id: "):
@@ -533,8 +540,6 @@ class Listener:
                             self.events.append((self.last_id, json.loads(data)))
                         name, data = "", ""
                         self._opened.set()
-                    if self._stop:
-                        return
         except httpx.HTTPError:
             pass
         finally:
@@ -551,7 +556,10 @@ class Listener:
             time.sleep(0.01)
 
     def close(self) -> None:
-        self._stop = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        assert self.ended.wait(10)
 
 
 def test_events_come_at_once_to_listeners_of_every_worker(running: Server, owner: psycopg.Connection) -> None:
@@ -568,7 +576,6 @@ def test_events_come_at_once_to_listeners_of_every_worker(running: Server, owner
     for one in listeners:
         assert one.events[0][0] == one.events[0][1]["id"]
         one.close()
-    valve(owner)  # so that they notice
     with psycopg.connect(running.db.owner_dsn) as connection:
         (listening,) = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bandoso feed'"
@@ -730,10 +737,12 @@ def test_a_stopping_server_ends_its_streams_at_once(
     for one in listeners:
         one.wait(1)
     began = time.monotonic()
-    assert process.stop() == 0
-    assert time.monotonic() - began < 8, "a stream kept the server waiting"
+    process.process.send_signal(signal.SIGTERM)
     for one in listeners:
-        assert one.ended.wait(2) and one.fids == [fid]
+        assert one.ended.wait(5), "a stream kept the server waiting"
+        assert one.fids == [fid]
+    assert process.stop() == 0
+    assert time.monotonic() - began < 20, "it waited for its workers to be killed"
 
 
 def test_one_who_takes_nothing_holds_up_nobody(

@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "gis.edit": {"layers", "gis.db", "gis.ingest", "gis.checks", "gis.identity", "gis.publish", "gis.edit"},
     "gis.demo": {"layers", "gis.db", "gis.ingest", "gis.demo"},
     "tiles": {"layers", "gis.db", "tiles"},
+    "gis.qgis": {"layers", "tiles", "gis.qgis"},
     "gis.api": {
         "layers",
         "gis.db",
@@ -39,10 +40,21 @@ ALLOWED: dict[str, set[str]] = {
         "gis.publish",
         "gis.edit",
         "gis.jobs",
+        "gis.qgis",
         "tiles",
         "gis.api",
     },
-    "cli": {"layers", "gis.db", "gis.identity", "gis.ingest", "gis.demo", "tiles", "gis.api", "cli"},
+    "cli": {
+        "layers",
+        "gis.db",
+        "gis.identity",
+        "gis.ingest",
+        "gis.demo",
+        "gis.qgis",
+        "tiles",
+        "gis.api",
+        "cli",
+    },
 }
 
 

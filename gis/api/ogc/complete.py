@@ -43,6 +43,8 @@ def landing(document: dict[str, Any], base: str, language: str) -> dict[str, Any
         link(f"{base}/styles", f"{REL}/styles", "application/json", "styles", language),
         link(f"{base}/processes", f"{REL}/processes", "application/json", "processes", language),
         link(f"{base}/jobs", f"{REL}/job-list", "application/json", "jobs", language),
+        link(f"{base}/changes", "related", "application/json", "changes", language),
+        link(f"{base}/qgis-project", "related", "application/vnd.qgis.qgz", "qgis", language),
         link(f"{base}/map", "related", "text/html", "map", language),
     ]
     return document

@@ -201,12 +201,7 @@ _LAST: list[Known] = []
 def known_of(setting: Setting) -> Known:
     """Of the last catalogue, since a server has one until its layer files change."""
     last = _LAST[0] if _LAST else None
-    if (
-        last is None
-        or last.setting.catalogue is not setting.catalogue
-        or last.setting.city != setting.city
-        or last.setting.today != setting.today
-    ):
+    if last is None or last.setting.catalogue is not setting.catalogue or last.setting.city != setting.city:
         last = made_of(setting, (Concern.of(app, setting) for app in applications(setting.catalogue)))
         _LAST[:] = [last]
     return last

@@ -22,10 +22,11 @@ from gis.checks.concern import Change, Concern, Plan, known_of, made_of, merged,
 from gis.checks.encode import PORTION
 from gis.checks.judging import Judging
 from gis.checks.model import Application, Finding
+from gis.checks.registry import rules
 from gis.checks.settle import FEW, look, rows_of, settle
 from gis.checks.settle import write as write_few
-from gis.checks.source import Box
-from gis.checks.window import Setting
+from gis.checks.source import Box, MemorySource
+from gis.checks.window import Setting, Window
 from gis.db.connect import connect
 from gis.db.server import Database
 
@@ -80,6 +81,17 @@ def recheck(
         ]
         result = replace(result, rejecting=tuple(caused(connection, setting, changes, mine)))
     return result
+
+
+def rehearse(setting: Setting) -> None:
+    """Have at hand what the first edit of a process would wait seconds for: rules, tables, patterns."""
+    known = known_of(setting)
+    source = MemorySource(setting.catalogue, {})
+    for one in known.concerns:
+        if one.app.rule.scope == "local":
+            window = Window((0.0, 0.0, 1.0, 1.0), source, setting, known.needs_of([one.app]))
+            for _ in rules()[one.app.rule.id].run(window, one.app):
+                pass
 
 
 def clear_due(db: Database, setting: Setting) -> int:

@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from gis.checks.concern import Change, known_of
+from gis.checks.concern import Change
+from gis.checks.incremental import rehearse
 from gis.checks.window import Setting
 from gis.edit import rows
 from gis.edit.errors import Clash, Conflict, Missing, Rejected, Uncertain
@@ -80,7 +81,7 @@ def apply_as_operator(connection: Connection, setting: Setting, changeset: Chang
 
 def warm(on: EditorPool, setting: Setting) -> None:
     """Have at hand what the first edit would wait seconds for: the rules, a connection, PROJ."""
-    known_of(setting)
+    rehearse(setting)
     city_box(setting.city)
     with on.connection() as connection:
         connection.execute(

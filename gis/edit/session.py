@@ -90,6 +90,8 @@ def open_editor_pool(settings: Settings, db: Database) -> EditorPool:
 
     def configure(connection: Connection) -> None:
         connection.prepare_threshold = 2
+        # the checks alone have a dozen statements for each layer
+        connection.prepared_max = 800
         connection.execute(_SETUP)
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [timeout])
 

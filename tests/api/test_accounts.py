@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
+import schemathesis
 import shapely
 from click.testing import CliRunner
 from openapi_spec_validator import OpenAPIV30SpecValidator
@@ -522,6 +526,45 @@ def test_the_api_document_has_them(running: Server) -> None:
     ):
         assert path in document["paths"]
     assert {"basic", "bearer"} <= set(document["components"]["securitySchemes"])
+
+
+@pytest.mark.timeout(600)
+def test_no_question_of_an_admin_makes_the_server_fail(
+    running: Server, sample_db: Database, owner: psycopg.Connection
+) -> None:
+    """schemathesis, logged in as an agency's admin by a token with a number that it will not guess."""
+    owner.execute("ALTER TABLE bandoso.token ALTER COLUMN id RESTART WITH 123456789012345")
+    secret = token(sample_db, make(sample_db, "fuzzer", ("admin", "viettel")), "read", "manage")
+    schema = schemathesis.openapi.from_dict(running.get("/api?lang=en").json())
+    schema.config.update(base_url=running.url)
+    failures: list[str] = []
+    statuses: Counter[int] = Counter()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if not operation.path.startswith(("/accounts", "/me")):
+            continue
+
+        def ask(case: schemathesis.Case) -> None:
+            response = case.call(headers=bearer(secret))
+            statuses[response.status_code] += 1
+            if response.status_code >= 500:
+                failures.append(f"{response.status_code} {response.request.method} {response.request.url}")
+
+        for mode in schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE:
+            test = hypothesis.given(operation.as_strategy(generation_mode=mode))(ask)
+            bounded = hypothesis.settings(
+                max_examples=10,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=[hypothesis.Phase.generate],
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )(test)
+            with suppress(hypothesis.errors.Unsatisfiable):
+                bounded()
+    assert not failures, "\n".join(failures[:10])
+    assert statuses[200] and statuses[400] and statuses[404], statuses
+    assert not statuses[401], "the token stays good"
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -597,3 +597,105 @@ def test_the_database_checks_again(loaded: Load, tmp_path: Path, owner: psycopg.
 def test_open_database_is_joined(settings: Settings, embedded: Database) -> None:
     with open_database(settings) as db:
         assert db.owner_dsn == embedded.owner_dsn
+
+
+# --- loads are changesets ---------------------------------------------------------------------------
+
+
+def history_of(owner: psycopg.Connection, asset: str) -> list[tuple[Any, ...]]:
+    """Of each version that a pipe had: its number, material, who made it and how, and whether it went on."""
+    return owner.execute(
+        "WITH this AS (SELECT fid FROM layer.water_pipe WHERE asset_id = %(a)s UNION SELECT fid"
+        " FROM bandoso.version WHERE layer = 'water_pipe' AND properties ->> 'asset_id' = %(a)s)"
+        " SELECT e.version, c.kind, c.author, c.comment, e.made_op, d.kind, e.goes_on"
+        " FROM this, bandoso.version_events('water_pipe', this.fid) AS e"
+        " LEFT JOIN bandoso.changeset AS c ON c.id = e.made_by"
+        " LEFT JOIN bandoso.changeset AS d ON d.id = e.ended_by ORDER BY 1",
+        {"a": asset},
+    ).fetchall()
+
+
+def test_loads_tell_who_made_what(loaded: Load, tmp_path: Path, owner: psycopg.Connection) -> None:
+    """An empty layer filled, appended to, updated and replaced: every version has its maker and its end."""
+    owner.execute("DELETE FROM layer.water_pipe; DELETE FROM bandoso.version; DELETE FROM bandoso.change")
+    first = write(tmp_path / "a.gpkg", [pipe(0), pipe(1)], asset_id=["a", "b"], material=["hdpe"] * 2)
+    loaded(first, "water_pipe", author="Lan", comment="hoàn công")
+    assert history_of(owner, "a") == [(1, "load", "Lan", "hoàn công", "c", None, False)]
+    assert owner.execute("SELECT count(*) FROM bandoso.change").fetchone() == (0,), (
+        "a load adds no rows there"
+    )
+    summary = owner.execute("SELECT summary FROM bandoso.changeset ORDER BY id DESC LIMIT 1").fetchone()
+    assert summary and summary[0]["water_pipe"]["created"] == 2
+    assert summary[0]["water_pipe"]["box"][0] == pytest.approx(603000, abs=1)
+
+    second = write(
+        tmp_path / "b.gpkg", [pipe(0), pipe(2)], asset_id=["a", "c"], material=["cast_iron", "hdpe"]
+    )
+    loaded(second, "water_pipe", mode="upsert", author="Minh")
+    assert history_of(owner, "a") == [
+        (1, "load", "Lan", "hoàn công", "c", "load", True),
+        (2, "load", "Minh", None, "u", None, False),
+    ]
+    assert history_of(owner, "c") == [(1, "load", "Minh", None, "c", None, False)]
+    owner.execute("UPDATE layer.water_pipe SET material = 'upvc' WHERE asset_id = 'b'")
+
+    third = write(
+        tmp_path / "c.gpkg", [pipe(0), pipe(1), pipe(3)], asset_id=["a", "b", "d"], material=["hdpe"] * 3
+    )
+    before = owner.execute("SELECT clock_timestamp()").fetchone()
+    loaded(third, "water_pipe", mode="replace", author="Hoa")
+    assert history_of(owner, "a")[1:] == [
+        (2, "load", "Minh", None, "u", "load", True),
+        (3, "load", "Hoa", None, "u", None, False),
+    ]
+    assert [v[0] for v in history_of(owner, "b")] == [1, 2, 3]
+    assert history_of(owner, "c") == [(1, "load", "Minh", None, "c", "load", False)], "taken away"
+    assert history_of(owner, "d") == [(1, "load", "Hoa", None, "c", None, False)]
+    done = owner.execute("SELECT summary FROM bandoso.changeset ORDER BY id DESC LIMIT 1").fetchone()
+    assert done
+    found = done[0]["water_pipe"]
+    assert [found[k] for k in ("created", "updated", "deleted", "loaded")] == [1, 2, 1, 1]
+    assert before is not None
+    then = owner.execute(
+        "SELECT asset_id, material FROM layer.water_pipe WHERE updated_at <= %(at)s UNION ALL"
+        " SELECT asset_id, material FROM past.water_pipe"
+        " WHERE updated_at <= %(at)s AND _until > %(at)s ORDER BY 1",
+        {"at": before[0]},
+    ).fetchall()
+    assert then == [("a", "cast_iron"), ("b", "upvc"), ("c", "hdpe")]
+    gaps = owner.execute(
+        "SELECT count(*) FROM bandoso.version AS v JOIN layer.water_pipe AS t USING (fid)"
+        " WHERE t.version = v.version + 1 AND v.valid_to <> t.updated_at"
+    ).fetchone()
+    assert gaps == (0,)
+
+
+def test_a_load_can_be_undone(
+    loaded: Load, tmp_path: Path, owner: psycopg.Connection, city: City, catalogue: Catalogue
+) -> None:
+    from gis.checks.window import Setting
+    from gis.edit.undo import CannotUndo, undo_as_operator
+
+    owner.execute("DELETE FROM layer.water_pipe; DELETE FROM bandoso.version; DELETE FROM bandoso.change")
+    loaded(
+        write(tmp_path / "a.gpkg", [pipe(0), pipe(1)], asset_id=["a", "b"], material=["hdpe"] * 2),
+        "water_pipe",
+    )
+    before = owner.execute(
+        "SELECT asset_id, material, ST_AsEWKB(geom) FROM layer.water_pipe ORDER BY 1"
+    ).fetchall()
+    loaded(
+        write(tmp_path / "b.gpkg", [pipe(0), pipe(5)], asset_id=["a", "e"], material=["upvc"] * 2),
+        "water_pipe",
+        mode="replace",
+    )
+    (number,) = owner.execute("SELECT max(id) FROM bandoso.changeset").fetchone() or (0,)
+    setting = Setting(city, catalogue, city.today())
+    undo_as_operator(owner, setting, number, "Lan")
+    after = owner.execute(
+        "SELECT asset_id, material, ST_AsEWKB(geom) FROM layer.water_pipe ORDER BY 1"
+    ).fetchall()
+    assert after == before
+    with pytest.raises(CannotUndo) as caught:
+        undo_as_operator(owner, setting, number, "Lan")
+    assert {o.reason for o in caught.value.obstacles} == {"changed", "made-again", "removed"}

@@ -7,7 +7,9 @@ caller must see nowhere: a leak shows through whatever side it comes.
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -355,6 +357,25 @@ def test_documents_name_what_is_there(world: World, name: str) -> None:
         for language in ("vi", "en") if path != "/catalogue" else ():
             again = world.ask(name, f"{path}{'&' if '?' in path else '?'}lang={language}")
             assert (b"trial_shut" in again.content) == is_there(caller, "trial_shut"), path
+
+
+@pytest.mark.parametrize(
+    "name", ["anonymous", "vnpt_editor", "viettel_editor", "city_viewer", "sawaco_steward", "read_shut_token"]
+)
+def test_the_qgis_project(world: World, name: str) -> None:
+    """Unpacked: its layers, and the attributes of their forms."""
+    caller = CALLERS[name]
+    response = world.ask(name, "/qgis-project")
+    assert response.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        content = b"".join(archive.read(one) for one in archive.namelist())
+    assert not markers_in(content)
+    assert b"trial_open" in content
+    assert (b"trial_shut" in content) == is_there(caller, "trial_shut")
+    assert (b"finding_restricted" in content) == caller.findings
+    assert (b'"secret"' in content) == bool(caller.shut or caller.mixed)
+    named = world.ask(name, "/qgis-project?layer=trial_shut").status_code
+    assert named == (200 if is_there(caller, "trial_shut") else 404)
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -123,12 +124,8 @@ def test_a_layer_file_is_noticed_and_served_safely(running: Server) -> None:
             answer = running.get(f"{page}?f=html&lang={language}")
             assert answer.status_code == 200
             for bad in ("<script>alert", "<img src=x", "<svg onload", "<b>", "49 javascript"):
-                assert bad not in answer.text.replace("<b>bandoso", "").replace("<b>vi</b>", "").replace(
-                    "<b>en</b>", ""
-                ).replace("<b>GET</b>", "").replace("<b>POST</b>", "").replace("<b>DELETE</b>", ""), (
-                    page,
-                    bad,
-                )
+                ours = re.sub(r"<b>(bandoso|vi</b>|en</b>|[A-Z]+</b>)", "", answer.text)
+                assert bad not in ours, (page, bad)
             assert "script-src" not in answer.headers["content-security-policy"]
 
     # a change that would lose data, and a file that is not YAML: the former definition is served on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -9,6 +10,8 @@ import numpy as np
 import psycopg
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shapely.geometry import shape
 
 from gis.identity.accounts import add_account, grant, make_token
@@ -418,3 +421,101 @@ def test_an_operation_that_breaks_a_rule_is_rejected(water: Writer, street: dict
     answer = operate(water, "split-line", document)
     assert (answer.status_code, answer.json()["code"]) == (422, "rejected"), answer.text
     assert "NET-06" in {one["rule"] for one in answer.json()["findings"]}
+
+
+# --- odd documents -------------------------------------------------------------------------------------
+
+
+def nearly_right(pipe: dict[str, Any], y: float) -> st.SearchStrategy[tuple[str, Any]]:
+    """Requests whose members are right as often as wrong: these get past the first checks."""
+    odd: st.SearchStrategy[Any] = (
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.just([])
+    )
+    number = st.floats(allow_nan=False, allow_infinity=False) | st.integers() | odd
+    place = st.tuples(st.floats(X - 5, X + 70), st.floats(y - 5, y + 5)).map(list) | st.lists(
+        number, max_size=4
+    )
+    dot = st.fixed_dictionaries({"type": st.just("Point"), "coordinates": place}) | odd
+    way = (
+        st.fixed_dictionaries({"type": st.just("LineString"), "coordinates": st.lists(place, max_size=4)})
+        | odd
+    )
+    layer = st.sampled_from(["water_pipe", "water_valve", "cadastre_parcel", "base_road", "finding"]) | odd
+    who = {"fid": st.just(pipe["fid"]) | number, "version": st.just(1) | number}
+    values = st.dictionaries(
+        st.sampled_from(["street", "diameter_mm", "to_node", "asset_id"]), odd | st.just("new:a")
+    )
+    one = st.fixed_dictionaries(who, optional={"layer": layer, "properties": values})
+    members = {
+        "layer": st.just("water_pipe") | layer,
+        **who,
+        "point": dot,
+        "to": dot,
+        "at": dot,
+        "line": way,
+        "network": st.just("water") | odd,
+        "node": one | odd,
+        "first": one,
+        "second": one | odd,
+        "properties": values | odd,
+        "parcels": st.lists(one | odd, max_size=3) | odd,
+        "parts": st.lists(
+            st.fixed_dictionaries({}, optional={"properties": values, "point": dot}), max_size=3
+        ),
+        "delete_nodes": st.lists(one, max_size=2) | odd,
+        "tolerance_m": number,
+        "expected": st.lists(one, max_size=2) | odd,
+        "key": st.text(max_size=3) | odd,
+    }
+    takes = {
+        "split-line": (
+            ("layer", "fid", "version", "point"),
+            ("node", "second", "tolerance_m", "expected", "key"),
+        ),
+        "merge-lines": (("layer", "first", "second"), ("properties", "delete_nodes", "expected")),
+        "move-node": (("to",), ("layer", "fid", "version", "network", "at", "expected")),
+        "split-parcel": (("layer", "fid", "version", "line", "parts"), ("tolerance_m",)),
+        "merge-parcels": (("layer", "parcels"), ("properties", "key")),
+        "move-boundary": (("layer", "parcels", "line"), ("tolerance_m",)),
+    }
+    change = st.fixed_dictionaries(
+        {"op": st.sampled_from(["create", "update", "delete"]) | odd, "layer": layer},
+        optional={
+            **who,
+            "properties": values,
+            "geometry": dot | way,
+            "id": st.just("new:a") | odd,
+            "feature": st.fixed_dictionaries(
+                {"type": st.just("Feature"), "geometry": dot | way, "properties": values}
+            ),
+        },
+    )
+    asked = [
+        st.tuples(
+            st.just(f"/operations/{name}"),
+            st.fixed_dictionaries({m: members[m] for m in needs}, optional={m: members[m] for m in more}),
+        )
+        for name, (needs, more) in takes.items()
+    ]
+    changes = st.fixed_dictionaries({"changes": st.lists(change | odd, min_size=1, max_size=4)})
+    return st.one_of(*asked, st.tuples(st.just("/changesets"), changes))
+
+
+def test_no_document_makes_the_server_fail(editors: Editors, street: dict[str, Any], y: float) -> None:
+    steward = editors.as_("steward")
+    codes: Counter[int] = Counter()
+
+    @settings(max_examples=250, deadline=None, derandomize=True, database=None)
+    @given(nearly_right(street["pipe"], y), st.booleans())
+    def ask(request: tuple[str, Any], dry: bool) -> None:
+        path, document = request
+        answer = steward.send(
+            "POST", f"{path}?dry-run={str(dry).lower()}", document, "application/json", Content_Crs=EPSG_9210
+        )
+        codes[answer.status_code] += 1
+        assert answer.status_code < 500, (path, document, answer.text)
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+
+    ask()
+    assert codes[422] > 50, codes

@@ -146,6 +146,9 @@ def test_second_start_is_ready_within_five_seconds(reachable_tmp: Path) -> None:
     assert min(seconds) < 5 or (os.getloadavg()[0] > 2 and min(work) < 5.5 * max(1.1, min(yardstick)))
     banner = [line for line in (reachable_tmp / "again.log").read_text().splitlines() if "serves" in line]
     assert banner[0].endswith("Ctrl-C stops)"), "addresses are not broken into two lines of a log"
+    shown = re.findall(r"first admin: admin, password: (\w{24})\n", (reachable_tmp / "first.log").read_text())
+    assert len(shown) == 1, "the first start shows the admin's password, this once"
+    assert "password" not in (reachable_tmp / "again.log").read_text()
 
 
 def get_raw(url: str, target: bytes) -> tuple[int, bytes]:

@@ -149,7 +149,7 @@ def test_the_history_goes_in_pages_and_each_version_has_an_address(
         ("/collections/base_place/items/1/history?nothing=1", 400),
         ("/collections/base_place/items/1/history?before=99999999999999999999", 400),
         ("/collections/base_place/items/1/history?crs=EPSG:1", 400),
-        ("/collections/base_place/changes", 400),
+        ("/collections/base_place/changes?to=yesterday", 400),
         ("/collections/base_place/changes?from=2026-02-30", 400),
         ("/collections/base_place/changes?from=2026-02-01/2026-02-02", 400),
         ("/collections/base_place/changes?from=2026-02-02&to=2026-02-01", 400),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -64,10 +64,8 @@ async def changes(request: Request) -> Response:
     shown.require_history(layer)
     given = known_parameters(request, _PARAMETERS)
     choose_format(request, {"json": (shown.JSON,)})
-    if "from" not in given:
-        raise wrong("from", "from is missing: since when?", "an instant as 2026-01-31T07:00:00Z, or a day")
-    start = _moment(given, "from")
     end = _moment(given, "to") if "to" in given else datetime.now(UTC)
+    start = _moment(given, "from") if "from" in given else end - timedelta(days=1)
     if start > end:
         raise wrong("to", "to is before from")
     limit = integer_value(given.get("limit", str(DEFAULT_LIMIT)), "limit")
@@ -84,7 +82,7 @@ async def changes(request: Request) -> Response:
         min(limit, MAX_LIMIT),
         integer_value(given["after"], "after") if "after" in given else None,
         # the next pages tell of the same two times
-        {**given, "to": _written(end)},
+        {**given, "from": _written(start), "to": _written(end)},
         choose_language(request, state.city.languages),
     )
     return await while_connected(request, _respond(asked))

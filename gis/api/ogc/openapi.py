@@ -13,7 +13,13 @@ from gis.api.accounts import openapi as accounts
 from gis.api.features import describe
 from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
-from gis.api.ogc import openapi_changesets, openapi_processes, openapi_writes
+from gis.api.ogc import (
+    openapi_changes,
+    openapi_changesets,
+    openapi_history,
+    openapi_processes,
+    openapi_writes,
+)
 from gis.api.ogc.config import service_description, service_title
 from gis.api.ogc.openapi_parts import (
     PATH_PARAMETERS,
@@ -72,7 +78,9 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **_tiles(),
             **_styles(),
             **openapi_processes.paths(),
+            **openapi_changes.paths(),
             **openapi_changesets.paths(),
+            **openapi_history.paths(),
             **accounts.paths(),
             **_operations(),
         },
@@ -80,17 +88,21 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             "parameters": {
                 **own_parameters(language, city.languages),
                 **openapi_processes.parameters(language),
+                **openapi_changes.parameters(language),
                 **accounts.parameters(),
                 **_path_parameters(catalogue, public),
                 **openapi_writes.parameters(language),
                 **openapi_changesets.parameters(language),
+                **openapi_history.parameters(language),
                 **shared,
             },
             "schemas": {
                 **SCHEMAS,
                 **openapi_processes.SCHEMAS,
+                **openapi_changes.SCHEMAS,
                 **openapi_writes.schemas(),
                 **openapi_changesets.schemas(),
+                **openapi_history.schemas(),
                 **accounts.schemas(),
             },
             "responses": {**problems(language), **openapi_writes.responses(language)},
@@ -168,7 +180,7 @@ def _collections() -> dict[str, Any]:
         ref("parameters", "featureId"),
         *(
             ref("parameters", name)
-            for name in ("crs", "properties", "skipGeometry", "itemFormat", "language")
+            for name in ("crs", "itemTime", "properties", "skipGeometry", "itemFormat", "language")
         ),
     ]
     return {

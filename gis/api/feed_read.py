@@ -139,7 +139,17 @@ def _touched(wanted: Wanted, layer: str, entry: Any) -> dict[str, Any]:
     if box and None not in box:
         image = crs.transform_box(tuple(box), wanted.storage, crs.WGS84, 1.0)
         made["bbox"] = None if image.is_empty else [round(v, 7) for v in image.bounds]
+    if what.get("loaded"):
+        # a load adds a million: they are read as items, all of the time of the changeset
+        made["loaded"] = True
+        filter_ = f"updated_at = TIMESTAMP('{entry['at'].replace('+00:00', 'Z')}')"
+        query = urlencode({"filter": filter_, "limit": "10000", **_view(wanted)})
+        made["items"] = f"{wanted.base}/collections/{layer}/items?{query}"
     return made
+
+
+def _view(wanted: Wanted) -> dict[str, str]:
+    return {name: value for name, value in wanted.given if name == "crs"}
 
 
 async def _features(

@@ -20,8 +20,10 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg.types.json import Jsonb
 
+from gis.cli import main
 from gis.db.server import Database
 from gis.identity import accounts
 from gis.settings import Settings
@@ -115,7 +117,7 @@ def test_a_change_is_told_with_counts_box_and_feature(
         "deleted": 0,
         "bbox": None,
     }
-    west, south, east, north = told["layers"]["water_valve"]["bbox"]
+    west, south, _, _ = told["layers"]["water_valve"]["bbox"]
     assert west == pytest.approx(106.666128316, abs=2e-7) and south == pytest.approx(10.759445635, abs=2e-7)
     (one,) = told["features"]
     assert (one["op"], one["fid"], one["version"], one["old_version"]) == ("create", fid, 1, None)
@@ -194,7 +196,8 @@ def test_a_large_changeset_is_told_in_parts(client: httpx.Client, owner: psycopg
     since = last(client)
     valve(owner)
     owner.execute(
-        "INSERT INTO layer.water_valve (code, geom) SELECT 'p' || n, ST_SetSRID(ST_MakePoint(600000 + n, 1192000), 9210)"
+        "INSERT INTO layer.water_valve (code, geom)"
+        " SELECT 'p' || n, ST_SetSRID(ST_MakePoint(600000 + n, 1192000), 9210)"
         " FROM generate_series(1, 2500) AS n"
     )
     valve(owner)
@@ -218,8 +221,8 @@ def test_a_large_changeset_is_told_in_parts(client: httpx.Client, owner: psycopg
 @pytest.mark.parametrize(
     "query",
     [
-        "since=-1", "since=x", "since=1e3", f"since={10**30}", "limit=0", "features=all", "layer=", "layer=a,,b",
-        "bbox=1,2,3", "crs=EPSG:1", "what=1", "since=1&since=2", "f=xml",
+        "since=-1", "since=x", "since=1e3", f"since={10**30}", "limit=0", "features=all", "layer=",
+        "layer=a,,b", "bbox=1,2,3", "crs=EPSG:1", "what=1", "since=1&since=2", "f=xml",
     ],
 )  # fmt: skip
 def test_wrong_requests_are_told(client: httpx.Client, query: str) -> None:
@@ -391,6 +394,42 @@ def test_the_roles_of_requests_read_no_table_of_changes(members: Database) -> No
                 " ARRAY['water_meter', 'finding_restricted', 'changeset'], NULL)"
             ).fetchone()
             assert shown == ([],)
+
+
+def test_what_a_load_adds_is_read_as_items(
+    client: httpx.Client, insider: httpx.Client, members: Database, tmp_path: Path
+) -> None:
+    follow = example()
+    since = last(client)
+    mirrors: list[dict[tuple[str, int], Any]] = [{}, {}]
+    for layer in ("water_valve", "water_meter"):
+        file = tmp_path / f"{layer}.geojson"
+        points = [
+            {
+                "type": "Feature",
+                "properties": {"asset_id": f"{layer}-load-{n}"},
+                "geometry": {"type": "Point", "coordinates": [106.70 + n * 1e-4, 10.77]},
+            }
+            for n in range(40)
+        ]
+        file.write_text(json.dumps({"type": "FeatureCollection", "features": points}))
+        options = ["--layer", layer, "--crs", "EPSG:4326", "--dsn", members.owner_dsn]
+        done = CliRunner().invoke(main, ["load", str(file), *options])
+        assert done.exit_code == 0, done.output
+    outside = get(client, "/changes", since=since, features="full")["changesets"]
+    assert [list(c["layers"]) for c in outside] == [["water_valve"]]
+    told = outside[0]["layers"]["water_valve"]
+    assert told["created"] == 40 and told["loaded"] is True and outside[0]["kind"] == "load"
+    assert outside[0]["features"] == []
+    inside = get(insider, "/changes", since=since)["changesets"]
+    assert [list(c["layers"]) for c in inside] == [["water_valve"], ["water_meter"]]
+    assert inside[1]["layers"]["water_meter"]["created"] == 40
+    for asker, mirror in zip((client, insider), mirrors, strict=True):
+        follow(asker, mirror, since)
+    assert len(mirrors[0]) == 40 and len(mirrors[1]) == 80
+    key, feature = next(iter(mirrors[0].items()))
+    item = client.get(f"/collections/{key[0]}/items/{key[1]}").json()
+    assert feature["properties"] == item["properties"] and feature["geometry"] == item["geometry"]
 
 
 # --- mirror --------------------------------------------------------------------------------------
@@ -634,8 +673,8 @@ def test_a_lost_connection_of_the_database_loses_no_event(running: Server, owner
         one.wait(1)
     for _ in range(3):
         killed = owner.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'bandoso feed'"
-            " AND datname = current_database()"
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE application_name = 'bandoso feed' AND datname = current_database()"
         ).fetchone()
         assert killed and killed[0] >= 1
         fids.append(valve(owner))  # while nobody listens
@@ -749,7 +788,8 @@ def test_one_who_takes_nothing_holds_up_nobody(
     running: Server, client: httpx.Client, owner: psycopg.Connection
 ) -> None:
     owner.execute(
-        "INSERT INTO layer.water_valve (asset_id, geom) SELECT 'slow' || n, ST_SetSRID(ST_MakePoint(600000 + n, 1192000), 9210)"
+        "INSERT INTO layer.water_valve (asset_id, geom)"
+        " SELECT 'slow' || n, ST_SetSRID(ST_MakePoint(600000 + n, 1192000), 9210)"
         " FROM generate_series(1, 800) AS n"
     )
     since = last(client)
@@ -808,7 +848,8 @@ def test_notices_tell_boxes_of_public_layers(members: Database, owner: psycopg.C
             valve(owner, 603000, 1192000)
         meter(owner, "hidden")
         owner.execute(
-            "INSERT INTO layer.water_valve (code, geom) SELECT 'n', ST_SetSRID(ST_MakePoint(600000 + n, 1192000 + n), 9210)"
+            "INSERT INTO layer.water_valve (code, geom)"
+            " SELECT 'n', ST_SetSRID(ST_MakePoint(600000 + n, 1192000 + n), 9210)"
             " FROM generate_series(1, 1000) AS n"
         )
         expected.extend(r[0] for r in owner.execute("SELECT max(id) FROM bandoso.changeset").fetchall())

@@ -18,6 +18,41 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE v.layer = layer_id AND v.fid = feature AND v.version = old
 $$;
 
+-- What a changeset did to features of some agencies in a layer, as in its summary; null: nothing.
+CREATE FUNCTION bandoso.touched_of(changeset_id bigint, layer_id text, agencies text[]) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    made bigint;
+    changed bigint;
+    gone bigint;
+    loaded bigint := 0;
+    around public.box3d;
+    more public.box3d;
+BEGIN
+    SELECT count(*) FILTER (WHERE x.op = 'c'), count(*) FILTER (WHERE x.op = 'u'),
+           count(*) FILTER (WHERE x.op = 'd'), public.ST_3DExtent(x.box::public.geometry)
+    INTO made, changed, gone, around FROM bandoso.change AS x
+    WHERE x.changeset = changeset_id AND x.layer = layer_id AND (x.owner = ANY (agencies)
+        OR x.op = 'u' AND bandoso.owner_before(x.layer, x.fid, x.old_version) = ANY (agencies));
+    IF EXISTS (SELECT FROM bandoso.load AS l WHERE l.changeset = changeset_id AND l.layer = layer_id) THEN
+        EXECUTE format('SELECT count(*), public.ST_3DExtent(public.ST_Envelope(geom)) FROM layer.%I
+                        WHERE owner = ANY ($1) AND version = 1 AND load_id IN (
+                            SELECT id FROM bandoso.load WHERE changeset = $2 AND layer = $3)', layer_id)
+        INTO loaded, more USING agencies, changeset_id, layer_id;
+    END IF;
+    IF made + changed + gone + loaded = 0 THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_build_object(
+        'created', made + loaded, 'updated', changed, 'deleted', gone,
+        'box', jsonb_build_array(
+            least(public.ST_XMin(around), public.ST_XMin(more)), least(public.ST_YMin(around), public.ST_YMin(more)),
+            greatest(public.ST_XMax(around), public.ST_XMax(more)),
+            greatest(public.ST_YMax(around), public.ST_YMax(more)))
+    ) || CASE WHEN loaded > 0 THEN jsonb_build_object('loaded', loaded) ELSE '{}' END;
+END
+$$;
+
 -- Changesets after ``since`` up to ``upto`` (bandoso.changeset_horizon, asked before), in order of id, at most
 -- ``most``: {id, at, author, agency, kind, comment, source, undoes, layers: {layer: what}}, those alone of which the
 -- caller may see something in the layers ``wanted``, near (its box meets a shape in the storage CRS, SRID 0) if given.
@@ -44,15 +79,9 @@ BEGIN
                 SELECT e.key AS layer, e.value AS what
                 FROM jsonb_each(c.summary) AS e JOIN seen AS s ON s.layer = e.key AND s.everyone
                 UNION ALL
-                SELECT x.layer, jsonb_build_object(
-                    'created', count(*) FILTER (WHERE x.op = 'c'), 'updated', count(*) FILTER (WHERE x.op = 'u'),
-                    'deleted', count(*) FILTER (WHERE x.op = 'd'),
-                    'box', jsonb_build_array(min(public.ST_XMin(x.box)), min(public.ST_YMin(x.box)),
-                                             max(public.ST_XMax(x.box)), max(public.ST_YMax(x.box))))
-                FROM seen AS s JOIN bandoso.change AS x ON x.changeset = c.id AND x.layer = s.layer
-                WHERE NOT s.everyone AND (x.owner = ANY (s.owners)
-                    OR x.op = 'u' AND bandoso.owner_before(x.layer, x.fid, x.old_version) = ANY (s.owners))
-                GROUP BY x.layer
+                SELECT s.layer, h.what
+                FROM seen AS s, LATERAL (SELECT bandoso.touched_of(c.id, s.layer, s.owners) AS what) AS h
+                WHERE NOT s.everyone AND c.summary ? s.layer AND h.what IS NOT NULL
             ) AS t
             WHERE near IS NULL OR public.ST_Intersects(near, public.ST_MakeEnvelope(
                 (t.what -> 'box' ->> 0)::double precision, (t.what -> 'box' ->> 1)::double precision,

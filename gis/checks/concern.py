@@ -28,8 +28,8 @@ from gis.checks.registry import applications, rules
 from gis.checks.source import Box, empty
 from gis.checks.window import Need, Setting, grown
 
-#: Reaches up to these (m) are made equal, so that rules share their windows and what is read for them.
-_STEPS = (5.0, 10.0)
+#: Reaches up to this (m) are made equal, so that rules share their windows and what is read for them.
+_SHORT_M = 6.5
 #: So many boxes are merged one by one; more become one.
 _MOST_BOXES = 400
 #: What every finding shows of a feature, and what changes with every edit.
@@ -260,9 +260,9 @@ def _windows(source: DatabaseSource, one: Concern, moved: Mapping[str, Sequence[
     """Where anchors are that these changes matter to."""
     for layer, boxes in moved.items():
         need = one.reads[layer]
-        reach = next((step for step in _STEPS if need.reach < step), need.reach + 0.001)
+        # The east and north sides of a window are not its own: hence more than the reach.
+        reach = max(need.reach + 0.001, _SHORT_M)
         for box in boxes:
-            # The east and north sides of a window are not its own: hence more than the reach.
             yield grown(box, reach)
             if not need.centred:
                 for judged in one.app.layers:

@@ -53,6 +53,7 @@ class Making:
     ref: CrsRef
     language: str
     dry_run: bool
+    #: What breaks a rule is to be stored; gis.edit.apply says whether the caller may.
     lenient: bool
     raw: bytes
 
@@ -82,7 +83,7 @@ class Making:
             headers.content_crs(request, state.city),
             choose_language(request, state.city.languages),
             dry_run == "true",
-            wishes and may_be_lenient(principal),
+            wishes,
             raw or (b"{}" if bodiless else b""),
         )
 
@@ -184,6 +185,7 @@ class Making:
             "id": None if self.dry_run else applied.changeset_id,
             "at": None if self.dry_run else applied.at.isoformat().replace("+00:00", "Z"),
             **({"dry_run": True} if self.dry_run else {}),
+            **({"lenient": True} if applied.lenient else {}),
             "kind": changeset.kind,
             "comment": changeset.comment,
             "source": changeset.source,
@@ -227,7 +229,7 @@ class Making:
         if answer["id"] is not None:
             address = f"{self.state.base_url(self.request)}/changesets/{answer['id']}"
             told |= {"Location": address, "Bandoso-Changeset": str(answer["id"])}
-        if self.lenient:
+        if answer.get("lenient"):
             told["Preference-Applied"] = "handling=lenient"
         status = 200 if answer["id"] is None else 201
         return Response(orjson.dumps(answer), status, told, "application/json")
@@ -259,12 +261,6 @@ class Making:
             errors=refused.errors,
             more={"features": features} if features else None,
         )
-
-
-def may_be_lenient(principal: Principal) -> bool:
-    """Stewards alone: of the city, or of every agency that the account may write for."""
-    writing = [g for g in principal.grants if g.role != "viewer"]
-    return bool(writing) and all(principal.is_steward(g.agency) for g in writing)
 
 
 def forbidden(detail: str, features: list[dict[str, Any]]) -> Refusal:

@@ -35,6 +35,11 @@ def field_of(layer, name):
     }
 
 
+def colour(symbol):
+    # the last one is on top: a casing lies under it
+    return symbol.symbolLayer(symbol.symbolLayerCount() - 1).color().name()
+
+
 def vector(layer):
     renderer = layer.renderer()
     said = layer.labeling().settings().fieldName if layer.labeling() else None
@@ -45,8 +50,8 @@ def vector(layer):
         "crs": layer.crs().authid(),
         "read_only": layer.readOnly(),
         "renderer": renderer.type(),
-        "classes": [[c.value(), c.label(), c.symbol().color().name()] for c in categories],
-        "colour": renderer.symbol().color().name() if renderer.type() == "singleSymbol" else None,
+        "classes": [[c.value(), c.label(), colour(c.symbol())] for c in categories],
+        "colour": colour(renderer.symbol()) if renderer.type() == "singleSymbol" else None,
         "label": said,
         "label_works": not QgsExpression(said).hasParserError() if said else None,
         "scale": layer.minimumScale() if layer.hasScaleBasedVisibility() else None,

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,6 +224,28 @@ def test_ends_that_were_pulled_are_found_and_no_others(
     dangles = [f.features[0].asset_id for f in judged(source, "NET-02")]
     assert all(dangles.count(pipe) >= apart.count(pipe) for pipe in apart)
     assert judged(source, "NET-03", "NET-05", "NET-06", "NET-07") == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(12, 66), (60, 59), (400, 399)])
+def test_lines_that_all_cross_in_one_place(count: int, told: int) -> None:
+    """Each pair of a few; of many, each line once: n lines through a point would be a million findings."""
+    x, y = ORIGIN[0] + 0.5, ORIGIN[1] + 0.5
+    turns = np.linspace(0, math.pi, count, endpoint=False) + 0.01
+    lines = [
+        {
+            "id": f"P{n:05d}",
+            "geometry": shapely.LineString(
+                [(x + d * math.cos(turn), y + d * math.sin(turn)) for d in (-90.0, 90.0)]
+            ),
+        }
+        for n, turn in enumerate(turns)
+    ]
+    source = source_of(lines, [])
+    found = judged(source, "NET-05")
+    assert len(found) == told
+    assert {ref.asset_id for one in found for ref in one.features} == {row["id"] for row in lines}
+    halves = [(-np.inf, -np.inf, x + 0.25, np.inf), (x + 0.25, -np.inf, np.inf, np.inf)]
+    assert brief(judged(source, "NET-05", boxes=halves)) == brief(found)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
-from gis.checks.features import Floats, Ints
+from gis.checks.features import Bools, Floats, Ints, Objects
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Mend, Parameter, Rule
 from gis.checks.network.graph import Graph, graph_needs, graph_of, unit_m
 from gis.checks.network.loose import SNAP, snap_m
 from gis.checks.network.members import Members
 from gis.checks.registry import local
-from gis.checks.window import Window
+from gis.checks.window import Window, grown
 from layers.model import Text
 
 #: Lines whose neighbours are looked up at once: where everything lies upon everything, memory stays bounded.
 _PORTION = 500
+#: Of more crossings than _MANY in a square of _CELL_M (less than REACH), each line's first is told.
+_MANY, _CELL_M = 100, 1.0
 
 NET_05 = Rule(
     id="NET-05",
@@ -26,10 +29,12 @@ NET_05 = Rule(
     explanation=Text(
         vi="Hai tuyến của cùng một mạng cắt nhau ở chỗ không có nút, mà độ cao không chứng tỏ tuyến này đi "
         "trên tuyến kia: chúng phải nối với nhau (thiếu nút) hoặc thiếu độ cao đúng. Tách cả hai tuyến và "
-        "thêm nút, hoặc nhập độ cao đo được.",
+        "thêm nút, hoặc nhập độ cao đo được. Nơi có hơn 100 chỗ cắt trong một mét vuông, mỗi tuyến chỉ được "
+        "báo một lần.",
         en="Two lines of one network cross where there is no node, and their heights do not show that one "
         "passes above the other: either they are joined and the node is missing, or the heights are. Split "
-        "both and add the node, or enter the measured heights.",
+        "both and add the node, or enter the measured heights. Where over 100 crossings lie in a square "
+        "metre, each line is told once.",
     ),
     message=Text(
         vi="Hai tuyến cắt nhau mà không có nút, {what}",
@@ -176,36 +181,89 @@ def net_05(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
     snap = snap_m(graph, app) / unit
     limit = app.number("height_m")
+    crowd = _Crowd(_CELL_M / unit)
+    around = grown(window.box, _CELL_M / unit)
     for line, other in _crossing(graph):
         shared = shapely.intersection(graph.lines.geometry[line], graph.lines.geometry[other])
         xy, pair = shapely.get_coordinates(shared, return_index=True)
         # At a node it is said by NET-01, NET-03 or NET-08 what is wrong.
         near = np.maximum(snap[line], snap[other])[pair]
-        away, _ = graph.node_tree.query(xy)
-        for n in np.flatnonzero(window.owns(xy) & (away > near)).tolist():
-            one, two = graph.lines.in_order((int(line[pair[n]]), int(other[pair[n]])))
-            point = shapely.Point(xy[n])
-            apart = abs(_height(graph.lines.geometry[one], point) - _height(graph.lines.geometry[two], point))
-            if apart >= limit:
-                continue
-            known = not np.isnan(apart)
-            cm = f"{apart * 100:.0f} cm"
-            yield finding(
-                app,
-                [graph.lines.about(one), graph.lines.about(two)],
-                point,
-                (xy[n, 0], xy[n, 1]),
-                value=apart if known else None,
-                limit=limit,
-                words={
-                    "what": {
-                        "vi": f"chênh cao chỉ {cm}" if known else "không rõ độ cao",
-                        "en": f"their heights differ by {cm} only"
-                        if known
-                        else "their heights are not known",
-                    }
-                },
-            )
+        # (Without a bound a thousand nodes around the place would be looked at for each crossing.)
+        away, _ = graph.node_tree.query(xy, distance_upper_bound=2 * float(snap.max()))
+        told = (away > near) & ((xy >= around[:2]) & (xy <= around[2:])).all(axis=1)
+        heights = [_heights(graph.lines.geometry[some[pair[told]]], xy[told]) for some in (line, other)]
+        apart = np.abs(heights[0] - heights[1])
+        less = ~(apart >= limit)  # or not known
+        crowd.add(line[pair[told]][less], other[pair[told]][less], xy[told][less], apart[less])
+    for first, second, place, by in crowd.told(window):
+        one, two = graph.lines.in_order((first, second))
+        known = not np.isnan(by)
+        cm = f"{by * 100:.0f} cm"
+        yield finding(
+            app,
+            [graph.lines.about(one), graph.lines.about(two)],
+            shapely.Point(place),
+            (place[0], place[1]),
+            value=by if known else None,
+            limit=limit,
+            words={
+                "what": {
+                    "vi": f"chênh cao chỉ {cm}" if known else "không rõ độ cao",
+                    "en": f"their heights differ by {cm} only" if known else "their heights are not known",
+                }
+            },
+        )
+
+
+class _Crowd:
+    """Crossings, of which many may be in one place: n lines through a point cross n * (n - 1) / 2 times.
+
+    Places are squares of ``size``, the same for every window. Where more than _MANY crossings are in one,
+    each line is told of once, with the first that it crosses there.
+    """
+
+    def __init__(self, size: float) -> None:
+        self._size = size
+        self._count: dict[complex, int] = {}
+        self._kept: list[tuple[Ints, Ints, Floats, Floats]] = []
+
+    def add(self, line: Ints, other: Ints, xy: Floats, apart: Floats) -> None:
+        """More crossings, of lines with higher numbers than those before."""
+        cells, cell, place = self._cells(xy)
+        before = np.array([self._count.get(key, 0) for key in cells.tolist()], dtype=np.int64)
+        for key, count in zip(cells.tolist(), np.bincount(cell, minlength=len(cells)).tolist(), strict=True):
+            self._count[key] = self._count.get(key, 0) + count
+        keep = _firsts(cell, other) | (before[cell] + place < _MANY)
+        self._kept.append((line[keep], other[keep], xy[keep], apart[keep]))
+
+    def told(self, window: Window) -> Iterator[tuple[int, int, Floats, float]]:
+        """Two lines, where they cross, and how far apart their heights are, of those that are to be told."""
+        if not self._kept:
+            return
+        line, other, xy, apart = (np.concatenate(part) for part in zip(*self._kept, strict=True))
+        cells, cell, _ = self._cells(xy)
+        many = np.array([self._count[key] > _MANY for key in cells.tolist()], dtype=bool)
+        told = window.owns(xy) & (~many[cell] | _firsts(cell, other))
+        for n in np.flatnonzero(told).tolist():
+            yield int(line[n]), int(other[n]), xy[n], float(apart[n])
+
+    def _cells(self, xy: Floats) -> tuple[npt.NDArray[np.complex128], Ints, Ints]:
+        """The squares; (n) which of them a crossing is in, and how many come before it there."""
+        key = np.floor(xy[:, 0] / self._size) + 1j * np.floor(xy[:, 1] / self._size)
+        cells, cell = np.unique(key, return_inverse=True)
+        order = np.argsort(cell, kind="stable")
+        start = np.searchsorted(cell[order], np.arange(len(cells)))
+        place = np.empty(len(cell), np.int64)
+        place[order] = np.arange(len(cell)) - start[cell[order]]
+        return cells, cell, place
+
+
+def _firsts(cell: Ints, other: Ints) -> Bools:
+    """Which is the first crossing of each line in each square."""
+    first = np.zeros(len(cell), bool)
+    if len(cell):
+        first[np.unique(cell * (int(other.max()) + 1) + other, return_index=True)[1]] = True
+    return first
 
 
 def _crossing(graph: Graph) -> Iterator[tuple[Ints, Ints]]:
@@ -243,10 +301,11 @@ def _different(graph: Graph) -> Ints:
     return np.sort(np.concatenate([np.flatnonzero(~again), doubtful[one]]))
 
 
-def _height(line: shapely.Geometry, point: shapely.Point) -> float:
-    """Height of a line at a point on it; NaN where it is not known."""
-    foot = shapely.line_interpolate_point(line, shapely.line_locate_point(line, point))
-    return float(shapely.get_coordinates(foot, include_z=True)[0, 2])
+def _heights(lines: Objects, xy: Floats) -> Floats:
+    """(n) height of each line at a place on it; NaN where it is not known."""
+    feet = shapely.line_interpolate_point(lines, shapely.line_locate_point(lines, shapely.points(xy)))
+    found: Floats = shapely.get_coordinates(feet, include_z=True)[:, 2]
+    return found
 
 
 @local(NET_15, needs=graph_needs)

@@ -91,7 +91,10 @@ def _texts(features: Features, name: str) -> list[Any]:
 
 def command(settings: Settings, *arguments: str) -> tuple[float, float, dict[str, Any]]:
     """Run ``bandoso check``: (seconds, greatest memory in MB, its JSON)."""
-    before = {p.pid for p in psutil.process_iter()}
+    postmaster = psutil.Process(
+        int((settings.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    )
+    before = {p.pid for p in postmaster.children()}
     started = time.monotonic()
     process = subprocess.Popen(
         [
@@ -114,9 +117,14 @@ def command(settings: Settings, *arguments: str) -> tuple[float, float, dict[str
         nonlocal peak
         while process.poll() is None:
             total = 0
-            for member in psutil.process_iter():
-                if member.pid in before:
-                    continue
+            try:
+                ours = psutil.Process(process.pid)
+                members = [ours, *ours.children(recursive=True)]
+            except psutil.Error:
+                members = []
+            # Other programs of the machine are none of ours.
+            members += [one for one in postmaster.children() if one.pid not in before]
+            for member in members:
                 try:
                     total += member.memory_full_info().uss
                 except psutil.Error:

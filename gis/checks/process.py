@@ -26,14 +26,17 @@ from gis.crs import WGS84
 from gis.jobs.queue import Words
 from gis.jobs.results import ResultWriter
 from gis.jobs.task import Refused, Task
+from gis.settings import Settings
 from layers.registry import Catalogue
 
 JSON, GEOJSON = "application/json", "application/geo+json"
 
 
 def warm() -> None:
-    """Import what every run needs."""
+    """Import what every run needs, and read the layer files (what has not changed is not parsed again)."""
     rules()
+    settings = Settings.from_env()
+    settings.load_catalogue(settings.load_city())
 
 
 def run(task: Task) -> tuple[str, Words]:

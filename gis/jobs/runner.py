@@ -37,9 +37,8 @@ SLOTS = "BANDOSO_JOB_SLOTS"
 #: Seconds between two looks when nothing was notified: for jobs of lost runners, and results to remove.
 LOOK = 5.0
 PURGE = 600.0
-#: A child is kept ready for that long after the last job (seconds): starting one takes longer than a small
-#: job does, and 100 MB are too much to keep for nobody.
-SPARE = 120.0
+#: Seconds until another child is kept ready in place of one that has died before its job.
+PATIENCE = 5.0
 #: Shortest time between two statements about one job's progress.
 SAY = 0.5
 
@@ -50,7 +49,6 @@ class Child:
 
     process: subprocess.Popen[bytes]
     output: int
-    since: float
 
 
 @dataclass
@@ -99,6 +97,7 @@ class Runner:
         self.stopping = False
         self._looked = self._purged = 0.0
         self._spare: Child | None = None
+        self._spared = 0.0
         self._wake, wake = socket.socketpair()
         for one in (self._wake, wake):
             one.setblocking(False)
@@ -142,9 +141,8 @@ class Runner:
             if now - self._purged >= PURGE:
                 self._purged = now
                 queue.purge(connection)
-            if self._spare and (now - self._spare.since > SPARE or self._spare.process.poll() is not None):
-                self._drop_spare()
             self._fill(connection)
+            self._keep_spare(now)
             for run in self.runs:
                 self._tell(connection, run)
             self._reap(connection)
@@ -216,7 +214,16 @@ class Runner:
             )
         finally:
             os.close(theirs)
-        return Child(process, output, time.monotonic())
+        return Child(process, output)
+
+    def _keep_spare(self, now: float) -> None:
+        """Have a child ready whenever nothing runs: what it imports takes longer than a small job does, for
+        which somebody waits. One that dies before its job is not replaced at once."""
+        if self._spare and self._spare.process.poll() is not None:
+            self._drop_spare()
+            self._spared = now + PATIENCE
+        if self._spare is None and not self.runs and now >= self._spared:
+            self._spare = self._spawn()
 
     def _drop_spare(self) -> None:
         spare, self._spare = self._spare, None
@@ -256,8 +263,6 @@ class Runner:
             if run.process.stdin:
                 run.process.stdin.close()
             self.runs.remove(run)  # last: a database that is away leaves it to be asked again
-            if self._spare is None:
-                self._spare = self._spawn()
 
     def _hand_back(self, connection: psycopg.Connection) -> None:
         for run in self.runs:

@@ -348,7 +348,16 @@ def test_an_idle_runner_is_small(start: Start) -> None:
     print(f"{memory / 1e6:.0f} MB, {sum(runner.cpu_times()[:2]) - before:.2f} s of processor time in 3 s")
     assert memory < 60e6
     assert sum(runner.cpu_times()[:2]) - before < 0.1
-    assert processes_of(server, CHILD) == []
+
+
+def test_a_child_is_ready_before_the_first_job_and_after_each(start: Start) -> None:
+    """What it imports takes longer than a small job, for which somebody waits."""
+    server = start()
+    ready = until_one(server, CHILD)
+    with clients(server) as (anyone, _):
+        assert anyone.execute(SMALL).status_code == 200
+    until(lambda: not alive(ready), 10, "the one that was ready took the job")
+    assert until_one(server, CHILD).pid != ready.pid
 
 
 def until_one(server: Server, module: str) -> psutil.Process:

@@ -55,7 +55,7 @@ from tests.api.process import Server  # noqa: E402
 CLIENTS, READERS = 8, 4
 EPSG_9210 = "http://www.opengis.net/def/crs/EPSG/0/9210"
 MERGE = "application/merge-patch+json"
-Shape = shapely.Geometry
+type Shape = shapely.Geometry
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ def test_conformance_declares_what_is_there_and_no_more(get: Get) -> None:
     assert f"{spec}/ogcapi-features-5/1.0/conf/schemas" in classes
     assert classes >= {f"{spec}/cql2/1.0/conf/{n}" for n in ("cql2-text", "cql2-json", "basic-cql2")}
     assert f"{spec}/ogcapi-tiles-1/1.0/conf/core" in classes
-    assert not [c for c in classes if "features-4" in c], "nothing can be written yet"
+    written = {c.rpartition("/")[2] for c in classes if "features-4" in c}
+    assert written == {"create-replace-delete", "update", "optimistic-locking-etags", "features"}
 
 
 def test_collections_are_the_public_layers_in_order(
@@ -236,7 +237,8 @@ def _addresses() -> list[str]:
 def test_unknown_and_repeated_parameters_are_refused_everywhere(get: Get, path: str) -> None:
     document = assert_problem(get(path + "?limmit=5"), 400, "unknown-parameter")
     assert document["errors"][0]["parameter"] == "limmit"
-    assert get(path).status_code < 500 or path.startswith("/map")
+    if path != "/changes/stream":  # which has no end
+        assert get(path).status_code < 500 or path.startswith("/map")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def parameters(language: str) -> dict[str, Any]:
         "changesLayer": of("layer", _TEXT, "Các lớp, cách nhau bằng dấu phẩy", "Layers, with commas between"),
         "changesFeatures": of("features", detail, "Kể các đối tượng", "How features are told"),
         "changesAfter": of("after", _TEXT, "Phần tiếp theo", "Where to go on in a large changeset"),
-        "changeset": {"name": "changeset", "in": "path", "required": True, "schema": _ID},
+        "changesChangeset": {"name": "changesetId", "in": "path", "required": True, "schema": _ID},
         "qgisAuthcfg": of("authcfg", seven, "Mã cấu hình đăng nhập QGIS", "Id of a login kept in QGIS"),
         "qgisLogin": of("login", {"type": "boolean"}, "Đòi đăng nhập", "Ask for a login"),
     }
@@ -72,10 +72,10 @@ def paths() -> dict[str, Any]:
             {json: {"schema": schema_ref("changes")}, **events},
             ("400", "404", "503"),
         ),
-        "/changes/{changeset}": _get(
+        "/changes/{changesetId}": _get(
             "change",
             "A changeset, and the rest of a large one",
-            ["changeset", "changesAfter", *shape],
+            ["changesChangeset", "changesAfter", *shape],
             {json: {"schema": schema_ref("change")}},
             ("400", "404"),
         ),

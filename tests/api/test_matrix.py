@@ -143,6 +143,7 @@ def world(
     server = Server(replace(settings, workers=1, pool_size=4, log_level="info"), module_db, folder)
     server.start()
     made = World(server, module_db, rows, accounts, before)
+    assert made.ask("vnpt_viewer", "/conformance").status_code == 200
     yield made
     made.client.close()
     assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]

@@ -14,7 +14,7 @@ from scripts.bench_check import fill_networks
 
 
 def test_networks_of_the_bench_are_sound(module_db: Database, city: City, catalogue: Catalogue) -> None:
-    """Abandoned pipes hang on nothing; they were filled in without their status, and had no way to a source."""
+    """Abandoned pipes hang on nothing; filled in without their status they had no way to a source."""
     setting = Setting(city, catalogue, date(2026, 1, 1))
     count = fill_networks(module_db, setting, 1_500)
     assert count["water_pipe"] + count["drainage_conduit"] > 1_000

@@ -36,7 +36,8 @@ CAD_04 = Rule(
         "only touches an edge, without a shared stretch, is no finding.",
     ),
     message=Text(
-        vi="{judged} không có đỉnh tại góc của vùng bên cạnh (cách cạnh {value}, dung sai {limit}); thêm đỉnh",
+        vi="{judged} không có đỉnh tại góc của vùng bên cạnh (cách cạnh {value}, dung sai {limit}); "
+        "thêm đỉnh",
         en="{judged} has no vertex at its neighbour's corner ({value} off its edge, tolerance {limit}); "
         "insert it",
     ),

@@ -281,10 +281,13 @@ def test_hidden_layers_are_absent(get: Get, catalogue: Catalogue) -> None:
 
 
 def test_wrong_methods(server: str) -> None:
-    for method in ("POST", "PUT", "PATCH", "DELETE"):
+    for method in ("PUT", "PATCH", "DELETE"):
         answer = httpx.request(method, server + "/collections/water_pipe/items", content=b"{}")
         assert_problem(answer, 405, "method-not-allowed")
         assert "GET" in answer.headers["allow"]
+    # features are added there, by who may: first one says who one is
+    answer = httpx.post(server + "/collections/water_pipe/items", content=b"{}")
+    assert_problem(answer, 401, "login-required")
 
 
 def test_catalogue_for_the_page(get: Get, catalogue: Catalogue, city: City) -> None:

@@ -61,6 +61,7 @@ def test_every_path_answers(running: Server) -> None:
         "{grantId}": "1",
         "{tokenId}": "1",
         "{changesetId}": "1",
+        "{changeset}": "1",
         "{version}": "1",
     }
     for path, item in document["paths"].items():

@@ -55,7 +55,7 @@ $$;
 
 -- Changesets below ``below`` (null: all), the newest first, at most ``most``: those alone of which the caller may see
 -- something in the layers ``wanted``, near (its box meets a shape in the storage CRS, SRID 0) if given. As bandoso.feed
--- gives them. ``reached``: everything from this id on was looked at; a call looks at ``scan`` changesets.
+-- gives them: who made them is told to members alone. ``reached``: everything from this id on was looked at; a call looks at ``scan`` changesets.
 CREATE FUNCTION bandoso.changesets_seen(
     below bigint, most integer, scan integer, wanted text[], near public.geometry,
     by_author text, by_agency text, since timestamptz, until timestamptz,
@@ -67,7 +67,7 @@ DECLARE
 BEGIN
     SELECT array_agg(c.id ORDER BY c.id DESC) INTO looked FROM (
         SELECT id FROM bandoso.changeset AS o
-        WHERE (below IS NULL OR o.id < below) AND (by_author IS NULL OR o.author = by_author)
+        WHERE (below IS NULL OR o.id < below) AND (by_author IS NULL OR o.author = by_author AND bandoso.acting() IS NOT NULL)
           AND (by_agency IS NULL OR o.agency = by_agency)
           AND (since IS NULL OR o.at >= since) AND (until IS NULL OR o.at <= until)
         ORDER BY id DESC LIMIT scan) AS c;
@@ -75,7 +75,8 @@ BEGIN
     WITH seen AS MATERIALIZED (
         SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
     ), page AS (
-        SELECT c.id, c.at, c.author, c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
+        SELECT c.id, c.at, CASE WHEN (SELECT bandoso.acting()) IS NOT NULL THEN c.author END AS author,
+               c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
         FROM bandoso.changeset AS c, LATERAL (
             SELECT jsonb_object_agg(t.layer, t.what) AS layers FROM (
                 SELECT e.key AS layer, e.value AS what

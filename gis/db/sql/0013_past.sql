@@ -88,11 +88,12 @@ BEGIN
 END
 $$;
 
--- Who made changesets, when and why.
+-- Who made changesets (told to members alone: names of accounts are half of a login), when and why.
 CREATE FUNCTION bandoso.changesets_told(ids bigint[])
 RETURNS TABLE (id bigint, at timestamptz, agency text, kind text, author text, comment text, source text, undoes bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.id, c.at, c.agency, c.kind, c.author, c.comment, c.source, c.undoes
+    SELECT c.id, c.at, c.agency, c.kind, CASE WHEN (SELECT bandoso.acting()) IS NOT NULL THEN c.author END AS author,
+           c.comment, c.source, c.undoes
     FROM bandoso.changeset AS c WHERE c.id = ANY (ids)
 $$;
 

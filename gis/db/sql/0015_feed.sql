@@ -55,7 +55,7 @@ $$;
 
 -- Changesets after ``since`` up to ``upto`` (bandoso.changeset_horizon, asked before), in order of id, at most
 -- ``most``: {id, at, author, agency, kind, comment, source, undoes, layers: {layer: what}}, those alone of which the
--- caller may see something in the layers ``wanted``, near (its box meets a shape in the storage CRS, SRID 0) if given.
+-- caller may see something in the layers ``wanted`` (author for members alone), near (its box meets a shape in the storage CRS, SRID 0) if given.
 -- ``reached``: everything up to this id was looked at; a call looks at ``scan`` changesets.
 CREATE FUNCTION bandoso.feed(
     since bigint, upto bigint, most integer, scan integer, wanted text[], near public.geometry,
@@ -73,7 +73,8 @@ BEGIN
     WITH seen AS MATERIALIZED (
         SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
     ), page AS (
-        SELECT c.id, c.at, c.author, c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
+        SELECT c.id, c.at, CASE WHEN (SELECT bandoso.acting()) IS NOT NULL THEN c.author END AS author,
+               c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
         FROM bandoso.changeset AS c, LATERAL (
             SELECT jsonb_object_agg(t.layer, t.what) AS layers FROM (
                 SELECT e.key AS layer, e.value AS what

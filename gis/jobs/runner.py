@@ -97,7 +97,8 @@ class Runner:
         self.stopping = False
         self._looked = self._purged = 0.0
         self._spare: Child | None = None
-        self._spared = 0.0
+        # Not at once: a server that starts has better use for the processors.
+        self._spared = time.monotonic() + PATIENCE
         self._wake, wake = socket.socketpair()
         for one in (self._wake, wake):
             one.setblocking(False)

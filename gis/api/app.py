@@ -185,7 +185,7 @@ async def _warm(documents: ogc.Ogc) -> None:
 
 
 async def _warm_edits(state: State) -> None:
-    """Have rules and statements at hand before the first edit (importing the rules takes 1.4 s of a processor)."""
+    """Have rules and statements at hand before the first edit (importing them takes 1.4 s of a processor)."""
     await asyncio.sleep(EDITS_AFTER)
     try:
         await state.editors.work(warm, state.editors, Setting(state.city, state.known, state.city.today()))

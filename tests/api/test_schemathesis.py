@@ -120,7 +120,7 @@ def test_no_write_makes_the_server_fail(running: Server, editors: Editors) -> No
         asked.add(f"{operation.method.upper()} {operation.path}")
         for mode in schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE:
             test = hypothesis.given(operation.as_strategy(generation_mode=mode))(write)
-            bounded = hypothesis.settings(max_examples=30, **SETTINGS)(test)
+            bounded = hypothesis.settings(max_examples=12, **SETTINGS)(test)
             with suppress(hypothesis.errors.Unsatisfiable):
                 bounded()
     assert not failures, "\n".join(failures[:10])
@@ -166,7 +166,7 @@ def test_no_feature_makes_the_server_fail(running: Server, editors: Editors) -> 
     steward = editors.as_("steward")
     statuses: Counter[int] = Counter()
 
-    @hypothesis.settings(max_examples=100, **SETTINGS)
+    @hypothesis.settings(max_examples=50, **SETTINGS)
     @hypothesis.given(nearly_right(), st.booleans())
     def write(document: dict[str, Any], replace: bool) -> None:
         kind = {"Content-Type": "application/geo+json"}

@@ -53,8 +53,8 @@ LOG = logging.getLogger("bandoso.api")
 #: Seconds between two looks at the pool for /metrics.
 OBSERVE_EVERY = 2.0
 
-#: Seconds after the start in which the processors are left to it.
-EDITS_AFTER = 4.0
+#: Seconds after the start until edits are prepared, if nobody logs in before.
+EDITS_AFTER = 30.0
 
 #: Hot paths first: routes are tried in order.
 ROUTES: Sequence[BaseRoute] = (
@@ -97,13 +97,19 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         pool = state.readers
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
+        app.state.somebody = asyncio.Event()
         follower = app.state.follower = Follower(db.app_dsn)
         app.state.listeners = Listeners(settings.feed_listeners, settings.feed_client)
         on_ending(follower.end)
         metrics.forget_killed()
         tasks = [
             asyncio.create_task(work)
-            for work in (reloader.run(), _observe(state), _warm(app.state.ogc), _warm_edits(state))
+            for work in (
+                reloader.run(),
+                _observe(state),
+                _warm(app.state.ogc),
+                _warm_edits(state, app.state.somebody),
+            )
         ]
         try:
             yield
@@ -184,9 +190,12 @@ async def _warm(documents: ogc.Ogc) -> None:
         LOG.exception("documents could not be prepared")
 
 
-async def _warm_edits(state: State) -> None:
-    """Have rules and statements at hand before the first edit (importing them takes 1.4 s of a processor)."""
-    await asyncio.sleep(EDITS_AFTER)
+async def _warm_edits(state: State, somebody: asyncio.Event) -> None:
+    """Have rules and statements at hand before the first edit (importing them takes 1.4 s of a processor):
+    when somebody has logged in, or once the start is over and the processors have time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(EDITS_AFTER):
+            await somebody.wait()
     try:
         await state.editors.work(warm, state.editors, Setting(state.city, state.known, state.city.today()))
     except Exception:

@@ -141,6 +141,9 @@ class Authenticate:
             )
         except Wrong:
             raise unauthorized(scope, wrong=True) from None
+        somebody = getattr(scope["app"].state, "somebody", None)
+        if somebody is not None:  # who logs in may edit: that is prepared from now on
+            somebody.set()
         await self.app(scope, receive, send)
 
 

@@ -37,8 +37,9 @@ SLOTS = "BANDOSO_JOB_SLOTS"
 #: Seconds between two looks when nothing was notified: for jobs of lost runners, and results to remove.
 LOOK = 5.0
 PURGE = 600.0
-#: Seconds until another child is kept ready in place of one that has died before its job.
-PATIENCE = 5.0
+#: Seconds until another child is kept ready in place of one that has died before its job; and after the
+#: start, when the server has better use for the processors.
+PATIENCE, FIRST_PATIENCE = 5.0, 20.0
 #: Shortest time between two statements about one job's progress.
 SAY = 0.5
 
@@ -97,8 +98,7 @@ class Runner:
         self.stopping = False
         self._looked = self._purged = 0.0
         self._spare: Child | None = None
-        # Not at once: a server that starts has better use for the processors.
-        self._spared = time.monotonic() + PATIENCE
+        self._spared = time.monotonic() + FIRST_PATIENCE
         self._wake, wake = socket.socketpair()
         for one in (self._wake, wake):
             one.setblocking(False)

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import logging
 import logging.config
+import multiprocessing
 import os
 import signal
 import sys
@@ -211,3 +212,6 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            parent = multiprocessing.parent_process()
+            if parent is not None and os.getppid() != parent.pid:  # it died before we asked for the signal
+                os.kill(os.getpid(), signal.SIGKILL)

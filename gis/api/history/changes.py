@@ -89,7 +89,7 @@ async def changes(request: Request) -> Response:
 
 
 async def _respond(asked: _Asked) -> Response:
-    async with asked.state.reading(asked.layer).connection() as connection:
+    async with asked.state.pool.connection() as connection:
         await require_known(connection, asked.layer, asked.start)
         rows = await _read(connection, asked)
     page = [row for row in rows[: asked.limit] if row[-1]]

@@ -90,7 +90,7 @@ async def version(request: Request) -> Response:
 
 
 async def _listed(asked: _Asked, limit: int, before: int | None) -> Response:
-    async with asked.state.reading(asked.layer).connection() as connection:
+    async with asked.state.pool.connection() as connection:
         rows = await _read(connection, asked, limit + 1, before=before)
         if not rows and before is None:
             raise NotFoundError("there is no such feature, and there was none")
@@ -108,7 +108,7 @@ async def _listed(asked: _Asked, limit: int, before: int | None) -> Response:
 
 
 async def _one(asked: _Asked, number: int) -> Response:
-    async with asked.state.reading(asked.layer).connection() as connection:
+    async with asked.state.pool.connection() as connection:
         rows = await _read(connection, asked, 1, only=number)
         if not rows:
             raise NotFoundError("there is no such version of the feature")

@@ -289,6 +289,8 @@ def main() -> None:
                 },
             )
         if "edit" in parts:
+            if not {"fabric", "growth"} & set(parts):  # which have filled the city
+                fill(db, parcels(setting.catalogue, arguments.parcels), setting.city.crs.storage)
             tell("edit", edits(db, setting, arguments.edits))
         if "networks" in parts:
             tell("networks", network(db, settings, setting, arguments.lines))

@@ -353,16 +353,16 @@ def test_an_idle_runner_is_small(start: Start) -> None:
 def test_a_child_is_ready_before_the_first_job_and_after_each(start: Start) -> None:
     """What it imports takes longer than a small job, for which somebody waits."""
     server = start()
-    ready = until_one(server, CHILD)
+    ready = until_one(server, CHILD, 60)  # 20 s are left to the start of the server itself
     with clients(server) as (anyone, _):
         assert anyone.execute(SMALL).status_code == 200
     until(lambda: not alive(ready), 10, "the one that was ready took the job")
     assert until_one(server, CHILD).pid != ready.pid
 
 
-def until_one(server: Server, module: str) -> psutil.Process:
+def until_one(server: Server, module: str, seconds: float = 10) -> psutil.Process:
     """The process of the server that runs the module (the first of them)."""
-    until(lambda: processes_of(server, module), 10, f"no {module}")
+    until(lambda: processes_of(server, module), seconds, f"no {module}")
     return processes_of(server, module)[0]
 
 

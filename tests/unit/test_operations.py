@@ -69,6 +69,16 @@ def drawn(draw: st.DrawFn, z: bool = True) -> BaseGeometry:
     return path(*((x, y, draw(heights)) if z else (x, y) for x, y in found))
 
 
+def test_a_split_beside_a_bend_is_at_the_bend() -> None:
+    """Less than a cluster away from it; a place of its own would have cut the corner."""
+    line = standing("drainage_conduit", 1, path((0, 0, 5), (1, 0, 4), (1, 1, 3)))
+    plan = split_line(line, at(1, 0.0009)[:2], tolerance=0.5, cluster=CLUSTER, works=CATALOGUE.works)
+    one, two = (change.geometry for change in plan.changes if isinstance(change, Update | Create))
+    assert isinstance(one, BaseGeometry) and isinstance(two, BaseGeometry)
+    assert list(one.coords) == [tuple(at(0, 0, 5)), tuple(at(1, 0, 4))]
+    assert list(two.coords) == [tuple(at(1, 0, 4)), tuple(at(1, 1, 3))]
+
+
 @settings(max_examples=150, deadline=None)
 @given(drawn(), st.floats(0.05, 0.95), st.floats(-0.3, 0.3), st.floats(1, 1000))
 def test_a_split_line_keeps_length_heights_and_levels(

@@ -79,6 +79,8 @@ def split_line(
     place = xyz[index] + fraction * (xyz[index + 1] - xyz[index])
     if standing is not None:
         place[:2] = target
+    else:  # a vertex as near as two nodes of the network may be is the place: no bend gets lost
+        place = next((vertex for vertex in xyz[index : index + 2] if _apart(vertex, place) <= cluster), place)
     first_xyz, second_xyz = _cut(xyz, index, place, cluster)
     lengths = _length(first_xyz), _length(second_xyz)
     if min(lengths) <= max(cluster, 1e-9):

@@ -53,9 +53,9 @@ BEGIN
 END
 $$;
 
--- Changesets below ``below`` (null: all), the newest first, at most ``most``: those alone of which the caller may see
--- something in the layers ``wanted``, near (its box meets a shape in the storage CRS, SRID 0) if given. As bandoso.feed
--- gives them: who made them is told to members alone. ``reached``: everything from this id on was looked at; a call looks at ``scan`` changesets.
+-- Changesets below ``below`` (null: all), the newest first, at most ``most``, as bandoso.entry_seen (0015) tells of
+-- them in the layers ``wanted``; authors are asked for by members alone. ``reached``: everything from this id on was
+-- looked at; a call looks at ``scan`` changesets.
 CREATE FUNCTION bandoso.changesets_seen(
     below bigint, most integer, scan integer, wanted text[], near public.geometry,
     by_author text, by_agency text, since timestamptz, until timestamptz,
@@ -64,42 +64,22 @@ CREATE FUNCTION bandoso.changesets_seen(
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     looked bigint[];
+    sight record := bandoso.sight(wanted);
 BEGIN
     SELECT array_agg(c.id ORDER BY c.id DESC) INTO looked FROM (
         SELECT id FROM bandoso.changeset AS o
-        WHERE (below IS NULL OR o.id < below) AND (by_author IS NULL OR o.author = by_author AND bandoso.acting() IS NOT NULL)
+        WHERE (below IS NULL OR o.id < below)
+          AND (by_author IS NULL OR o.author = by_author AND bandoso.acting() IS NOT NULL)
           AND (by_agency IS NULL OR o.agency = by_agency)
           AND (since IS NULL OR o.at >= since) AND (until IS NULL OR o.at <= until)
         ORDER BY id DESC LIMIT scan) AS c;
     reached := CASE WHEN cardinality(looked) = scan THEN looked[scan] ELSE 0 END;
-    WITH seen AS MATERIALIZED (
-        SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
-    ), page AS (
-        SELECT c.id, c.at, CASE WHEN (SELECT bandoso.acting()) IS NOT NULL THEN c.author END AS author,
-               c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
-        FROM bandoso.changeset AS c, LATERAL (
-            SELECT jsonb_object_agg(t.layer, t.what) AS layers FROM (
-                SELECT e.key AS layer, e.value AS what
-                FROM jsonb_each(c.summary) AS e JOIN seen AS s ON s.layer = e.key AND s.everyone
-                UNION ALL
-                SELECT x.layer, jsonb_build_object(
-                    'created', count(*) FILTER (WHERE x.op = 'c'), 'updated', count(*) FILTER (WHERE x.op = 'u'),
-                    'deleted', count(*) FILTER (WHERE x.op = 'd'),
-                    'box', jsonb_build_array(min(public.ST_XMin(x.box)), min(public.ST_YMin(x.box)),
-                                             max(public.ST_XMax(x.box)), max(public.ST_YMax(x.box))))
-                FROM seen AS s JOIN bandoso.change AS x ON x.changeset = c.id AND x.layer = s.layer
-                WHERE NOT s.everyone AND (x.owner = ANY (s.owners)
-                    OR x.op = 'u' AND bandoso.owner_before(x.layer, x.fid, x.old_version) = ANY (s.owners))
-                GROUP BY x.layer
-            ) AS t
-            WHERE near IS NULL OR public.ST_Intersects(near, public.ST_MakeEnvelope(
-                (t.what -> 'box' ->> 0)::double precision, (t.what -> 'box' ->> 1)::double precision,
-                (t.what -> 'box' ->> 2)::double precision, (t.what -> 'box' ->> 3)::double precision))
-        ) AS l
-        WHERE c.id = ANY (looked) AND l.layers IS NOT NULL
-        ORDER BY c.id DESC LIMIT most + 1
-    )
-    SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id DESC) INTO entries FROM page AS p;
+    SELECT jsonb_agg(p.entry ORDER BY p.id DESC) INTO entries FROM (
+        SELECT c.id, e.entry
+        FROM bandoso.changeset AS c,
+             LATERAL (SELECT bandoso.entry_seen(c, sight.anyones, sight.hidden, near) AS entry OFFSET 0) AS e
+        WHERE c.id = ANY (looked) AND e.entry IS NOT NULL
+        ORDER BY c.id DESC LIMIT most + 1) AS p;
     IF jsonb_array_length(entries) > most THEN
         reached := (entries -> (most - 1) ->> 'id')::bigint;
         entries := entries - most;

@@ -53,10 +53,42 @@ BEGIN
 END
 $$;
 
+-- What the caller may see in the layers asked for: those that anyone may, and layer -> agencies of the others.
+CREATE FUNCTION bandoso.sight(wanted text[], OUT anyones text[], OUT hidden jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(layer) FILTER (WHERE everyone), '{}'),
+           coalesce(jsonb_object_agg(layer, to_jsonb(owners)) FILTER (WHERE NOT everyone AND owners <> '{}'), '{}')
+    FROM bandoso.layers_seen(wanted)
+$$;
+
+-- A changeset as somebody with that sight is told of it: {id, at, author (to members alone: names of accounts are half
+-- of a login), agency, kind, comment, source, undoes, layers: {layer: what}}. Null when nothing of it may be seen, or
+-- nothing is near (its box meets a shape in the storage CRS, SRID 0).
+CREATE FUNCTION bandoso.entry_seen(one bandoso.changeset, anyones text[], hidden jsonb, near public.geometry)
+RETURNS jsonb LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seen jsonb;
+BEGIN
+    SELECT jsonb_object_agg(t.layer, t.what) INTO seen FROM (
+        SELECT e.key AS layer, e.value AS what
+        FROM jsonb_each(one.summary) AS e WHERE e.key = ANY (anyones)
+        UNION ALL
+        SELECT h.key, bandoso.touched_of(one.id, h.key, ARRAY(SELECT jsonb_array_elements_text(h.value)))
+        FROM jsonb_each(hidden) AS h WHERE one.summary ? h.key
+    ) AS t
+    WHERE t.what IS NOT NULL AND (near IS NULL OR public.ST_Intersects(near, public.ST_MakeEnvelope(
+        (t.what -> 'box' ->> 0)::double precision, (t.what -> 'box' ->> 1)::double precision,
+        (t.what -> 'box' ->> 2)::double precision, (t.what -> 'box' ->> 3)::double precision)));
+    RETURN CASE WHEN seen IS NOT NULL THEN jsonb_build_object(
+        'id', one.id, 'at', one.at, 'author', CASE WHEN bandoso.acting() IS NOT NULL THEN one.author END,
+        'agency', one.agency, 'kind', one.kind, 'comment', one.comment, 'source', one.source, 'undoes', one.undoes,
+        'layers', seen) END;
+END
+$$;
+
 -- Changesets after ``since`` up to ``upto`` (bandoso.changeset_horizon, asked before), in order of id, at most
--- ``most``: {id, at, author, agency, kind, comment, source, undoes, layers: {layer: what}}, those alone of which the
--- caller may see something in the layers ``wanted`` (author for members alone), near (its box meets a shape in the storage CRS, SRID 0) if given.
--- ``reached``: everything up to this id was looked at; a call looks at ``scan`` changesets.
+-- ``most``, as bandoso.entry_seen tells of them. ``reached``: everything up to this id was looked at; a call looks at
+-- ``scan`` changesets.
 CREATE FUNCTION bandoso.feed(
     since bigint, upto bigint, most integer, scan integer, wanted text[], near public.geometry,
     OUT reached bigint, OUT entries jsonb
@@ -64,34 +96,19 @@ CREATE FUNCTION bandoso.feed(
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     looked bigint;
+    sight record := bandoso.sight(wanted);
 BEGIN
     SELECT count(*), max(c.id) INTO looked, reached FROM (
         SELECT id FROM bandoso.changeset WHERE id > since AND id <= upto ORDER BY id LIMIT scan) AS c;
     IF looked < scan THEN
         reached := upto;
     END IF;
-    WITH seen AS MATERIALIZED (
-        SELECT * FROM bandoso.layers_seen(wanted) AS s WHERE s.everyone OR s.owners <> '{}'
-    ), page AS (
-        SELECT c.id, c.at, CASE WHEN (SELECT bandoso.acting()) IS NOT NULL THEN c.author END AS author,
-               c.agency, c.kind, c.comment, c.source, c.undoes, l.layers
-        FROM bandoso.changeset AS c, LATERAL (
-            SELECT jsonb_object_agg(t.layer, t.what) AS layers FROM (
-                SELECT e.key AS layer, e.value AS what
-                FROM jsonb_each(c.summary) AS e JOIN seen AS s ON s.layer = e.key AND s.everyone
-                UNION ALL
-                SELECT s.layer, h.what
-                FROM seen AS s, LATERAL (SELECT bandoso.touched_of(c.id, s.layer, s.owners) AS what) AS h
-                WHERE NOT s.everyone AND c.summary ? s.layer AND h.what IS NOT NULL
-            ) AS t
-            WHERE near IS NULL OR public.ST_Intersects(near, public.ST_MakeEnvelope(
-                (t.what -> 'box' ->> 0)::double precision, (t.what -> 'box' ->> 1)::double precision,
-                (t.what -> 'box' ->> 2)::double precision, (t.what -> 'box' ->> 3)::double precision))
-        ) AS l
-        WHERE c.id > since AND c.id <= reached AND l.layers IS NOT NULL
-        ORDER BY c.id LIMIT most + 1
-    )
-    SELECT jsonb_agg(to_jsonb(p) ORDER BY p.id) INTO entries FROM page AS p;
+    SELECT jsonb_agg(p.entry ORDER BY p.id) INTO entries FROM (
+        SELECT c.id, e.entry
+        FROM bandoso.changeset AS c,
+             LATERAL (SELECT bandoso.entry_seen(c, sight.anyones, sight.hidden, near) AS entry OFFSET 0) AS e
+        WHERE c.id > since AND c.id <= reached AND e.entry IS NOT NULL
+        ORDER BY c.id LIMIT most + 1) AS p;
     IF jsonb_array_length(entries) > most THEN
         reached := (entries -> (most - 1) ->> 'id')::bigint;
         entries := entries - most;

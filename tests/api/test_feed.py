@@ -424,6 +424,11 @@ def test_what_a_load_adds_is_read_as_items(
     inside = get(insider, "/changes", since=since)["changesets"]
     assert [list(c["layers"]) for c in inside] == [["water_valve"], ["water_meter"]]
     assert inside[1]["layers"]["water_meter"]["created"] == 40
+    listed = get(insider, "/changesets", limit=2)["changesets"]
+    assert [list(c["layers"]) for c in listed] == [["water_meter"], ["water_valve"]], (
+        "the list tells the same"
+    )
+    assert "water_meter" not in get(client, "/changesets", limit=1)["changesets"][0]["layers"]
     for asker, mirror in zip((client, insider), mirrors, strict=True):
         follow(asker, mirror, since)
     assert len(mirrors[0]) == 40 and len(mirrors[1]) == 80

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -21,6 +20,7 @@ from gis.checks.fabric.judge import (
 )
 from gis.checks.features import Features, Ints, Objects
 from gis.checks.findings import finding
+from gis.checks.kept import kept_by_thread
 from gis.checks.model import Application, Finding, Parameter, Rule
 from gis.checks.registry import local
 from gis.checks.window import Window, corner, meeting_corner
@@ -81,7 +81,7 @@ def _by_sheet(features: Features, mine: Ints) -> Iterator[tuple[str, Ints]]:
             yield str(names[members[0]]), mine[members]
 
 
-@lru_cache(maxsize=20_000)
+@kept_by_thread(20_000)
 def _frame(name: str, storage: int) -> shapely.Polygon | None:
     """The sheet's outline in the storage CRS; None if that is no name of a sheet."""
     try:

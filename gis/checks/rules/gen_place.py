@@ -13,6 +13,7 @@ import shapely
 from gis import crs, sheets
 from gis.checks.features import Bools, Features, Floats, Ints
 from gis.checks.findings import finding
+from gis.checks.kept import kept_by_thread
 from gis.checks.model import Application, Finding, Parameter, Rule
 from gis.checks.places import shown
 from gis.checks.registry import local
@@ -187,7 +188,7 @@ def _off_sheets(
         yield _Out(rows, off, limit, [_said(_SHEET, sheet=name[:60], off=one) for one in off])
 
 
-@lru_cache(maxsize=4096)
+@kept_by_thread(4096)
 def _sheet(name: str, storage: int) -> tuple[shapely.Polygon, int] | None:
     """Outline (storage CRS, prepared) and scale of a sheet by its name, in the city's zone."""
     try:
@@ -215,7 +216,7 @@ def _off_boundary(boundary: Features, features: Features, judged: Bools, margin:
     return _Out(np.empty(0, np.int64), np.empty(0), margin, [])
 
 
-@lru_cache(maxsize=4)
+@kept_by_thread(4)
 def _area(boundary: tuple[bytes, ...]) -> Any:
     """The boundary, prepared; None without a sound one. Kept, as every window and every edit asks for it."""
     shapes = shapely.from_wkb(np.array([wkb for wkb in boundary if wkb], dtype=object))

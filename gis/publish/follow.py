@@ -7,11 +7,9 @@ import logging
 from typing import Any, Final
 
 import orjson
-import psycopg
 from psycopg import AsyncConnection, Notify
 
-from gis.db.connect import conninfo
-from gis.db.sql import READER
+from gis.db.listen import ANSWER, Listening
 from gis.publish.feed import horizon
 
 LOG = logging.getLogger("bandoso.feed")
@@ -24,28 +22,25 @@ POLL: Final = 15.0
 PENDING: Final = 0.2
 #: Notices that come together are answered together (seconds).
 GATHER: Final = 0.03
-#: Longest wait before the next attempt at a lost connection.
-LONGEST_WAIT: Final = 5.0
-_ANSWER: Final = 10.0
 
 
-class Follower:
+class Follower(Listening):
     """Knows ``horizon`` (gis.publish.feed) and tells when it moves.
 
     Connects when somebody waits for the first time. A lost connection is made again, and the horizon asked
     for: nobody misses anything, because everyone reads from where they were. End it by ``stop``.
     """
 
+    application = "bandoso feed"
+    channels = (CHANNEL,)
+
     def __init__(self, app_dsn: str) -> None:
-        self._dsn = conninfo(app_dsn, "bandoso feed")
+        super().__init__(app_dsn)
         self._moved = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._told = 0
         #: None until the database has answered for the first time.
         self.horizon: int | None = None
-        #: Times that the connection was made (for tests and figures).
-        self.connections = 0
 
     @property
     def stopped(self) -> bool:
@@ -54,8 +49,7 @@ class Follower:
 
     async def wait(self, beyond: int, seconds: float) -> bool:
         """Wait until the horizon is beyond an id. False: it is not after ``seconds``, or the process ends."""
-        if self._task is None and not self.stopped:
-            self._task = asyncio.create_task(self._run(), name="follow")
+        self.start()
         try:
             async with asyncio.timeout(seconds):
                 while not self.stopped and (self.horizon is None or self.horizon <= beyond):
@@ -72,43 +66,12 @@ class Follower:
     async def stop(self) -> None:
         """End for good, and close the connection."""
         self.end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await super().stop()
 
     def _wake(self) -> None:
         # a new event for those who come later; all who hold the old one go on
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
-
-    async def _run(self) -> None:
-        complaint, wait = "", 0.1
-        while not self.stopped:
-            try:
-                async with await self._connect() as connection:
-                    complaint, wait = "", 0.1
-                    await self._follow(connection)
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                if not complaint:
-                    LOG.warning("the feed waits for the database: %s", type(error).__name__)
-                complaint = type(error).__name__
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
-
-    async def _connect(self) -> AsyncConnection[Any]:
-        async with asyncio.timeout(_ANSWER):
-            connection = await AsyncConnection.connect(self._dsn, autocommit=True)
-            try:
-                await connection.execute(
-                    "SELECT set_config('role', %s, false), set_config('statement_timeout', '5000', false)",
-                    [READER],
-                )
-                await connection.execute(f"LISTEN {CHANNEL}")
-            except BaseException:
-                await connection.close()
-                raise
-        self.connections += 1
-        return connection
 
     def _hear(self, notice: Notify) -> None:
         try:
@@ -116,9 +79,10 @@ class Follower:
         except (ValueError, KeyError, TypeError):
             LOG.warning("a notice of the database cannot be read")
 
-    async def _follow(self, connection: AsyncConnection[Any]) -> None:
+    async def follow(self, connection: AsyncConnection[Any]) -> None:
+        """Ask for the horizon after each notice, and now and then without one."""
         while True:
-            async with asyncio.timeout(_ANSWER):
+            async with asyncio.timeout(ANSWER):
                 found = await horizon(connection)
             if found != self.horizon:
                 self.horizon = found

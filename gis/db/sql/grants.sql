@@ -28,7 +28,7 @@ GRANT EXECUTE ON FUNCTION
     bandoso.changeset_horizon(), bandoso.feed(bigint, bigint, integer, integer, text[], public.geometry),
     bandoso.feed_features(bigint[], text[], public.geometry, bigint, text, bigint, integer),
     bandoso.feed_versions(text, bigint[], integer[], integer, boolean, integer),
-    bandoso.changed_boxes(bigint, bigint, integer)
+    bandoso.changed_boxes(bigint, bigint, integer), bandoso.boxes_known_after()
     TO bandoso_reader, bandoso_member;
 GRANT EXECUTE ON FUNCTION bandoso.applied_layers() TO bandoso_reader, bandoso_member;
 -- What was (0013): the views of schema past are granted one by one (gis.db.past).

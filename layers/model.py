@@ -7,32 +7,50 @@ definitions the tables, API schemas, tiles, styles and forms are derived; no cod
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-#: ``__`` is left to the names that are made of them (indexes, copies of tables).
-IDENTIFIER = re.compile(r"(?=.{1,48}\Z)[a-z](?:_?[a-z0-9])*\Z")
+from layers.basics import IDENTIFIER, ByZoom, Colour, Identifier, Model, Text, Values, Zoom
+from layers.tiling import Level, Tiles, ZoomsBy
+
+__all__ = [
+    "IDENTIFIER",
+    "SYSTEM_FIELDS",
+    "Access",
+    "ByZoom",
+    "CheckSetting",
+    "Checks",
+    "ClassColours",
+    "Colour",
+    "CrossCheck",
+    "DomainValue",
+    "FarStyle",
+    "FieldDef",
+    "FieldType",
+    "GeometryType",
+    "Identifier",
+    "Label",
+    "LayerDef",
+    "Level",
+    "NetworkDef",
+    "RuleId",
+    "SectorDef",
+    "SectorFile",
+    "Selector",
+    "SelectorOrLayer",
+    "Style",
+    "Text",
+    "Tiles",
+    "Values",
+    "WorkDef",
+    "Zoom",
+    "ZoomsBy",
+    "order_range",
+]
 
 #: Columns that every layer has beside its own fields; a layer's YAML may not define them again.
 SYSTEM_FIELDS = ("fid", "asset_id", "owner", "status", "version", "updated_at")
-
-
-def _identifier(value: str) -> str:
-    if not IDENTIFIER.match(value):
-        raise ValueError(
-            f"{value[:60]!r} is not an identifier: a to z first, then a to z, 0 to 9 and single _, "
-            "at most 48 characters"
-        )
-    return value
-
-
-Identifier = Annotated[str, AfterValidator(_identifier)]
-Zoom = Annotated[int, Field(ge=0, le=22)]
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-#: A number, or a number by zoom (interpolated between the zooms given).
-ByZoom = float | dict[Zoom, float]
 
 GeometryType = Literal[
     "Point",
@@ -45,26 +63,6 @@ GeometryType = Literal[
 ]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime"]
 Access = Literal["public", "restricted", "confidential"]
-
-
-class Model(BaseModel):
-    """Strict base: an unknown key in a YAML file is an error, not a silent no-op."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-#: A text that is not blank and holds no control characters (it reaches HTML, styles and SQL comments).
-Words = Annotated[
-    str,
-    Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-]
-
-
-class Text(Model):
-    """A text in both languages of the interface."""
-
-    vi: Words
-    en: Words
 
 
 class DomainValue(Model):
@@ -137,6 +135,19 @@ class ClassColours(Model):
     icons: dict[str, Identifier] = {}
 
 
+class FarStyle(Model):
+    """How polygons look at the zooms of ``tiles.generalise``, where blocks of many features stand for them.
+
+    What is not given here is as in the layer's style.
+    """
+
+    colour: Colour | None = None
+    classes: ClassColours | None = None
+    fill_opacity: ByZoom | None = None
+    outline: Colour | None = None
+    outline_width: ByZoom = 0
+
+
 class Style(Model):
     """How the layer looks; MapLibre layers, legend and QGIS style are derived from it."""
 
@@ -154,45 +165,10 @@ class Style(Model):
     icon: Identifier | None = None
     icon_size: ByZoom = 1.0
     label: Label | None = None
+    far: FarStyle | None = None
     #: Greater is drawn later, above others. Polygons 0..99, lines 100..199, points 200..299; the
     #: default is the middle of the range of the layer's geometry.
     order: int = Field(default=100, ge=0, le=299)
-
-
-class ZoomsBy(Model):
-    """Features appear by the value of a field: motorways from afar, alleys from near.
-
-    ``zooms`` gives value -> first zoom; a feature with another value, or none, appears at
-    ``otherwise`` (default: the layer's min_zoom).
-    """
-
-    field: Identifier
-    zooms: dict[str, Zoom]
-    otherwise: Zoom | None = None
-
-
-class Tiles(Model):
-    """At which zooms the layer is in vector tiles, and which attributes from which zoom on."""
-
-    min_zoom: Zoom = 12
-    max_zoom: Zoom = 18
-    #: zoom -> attributes that appear from that zoom on (cumulative). ``fid`` is the feature id.
-    attributes: dict[Zoom, tuple[Identifier, ...]] = {}
-    #: Buffer around the tile in 1/4096 of its side.
-    buffer: int = Field(default=128, ge=0, le=512)
-    #: Later zooms for some of the layer's features (see Layer.tile_filter).
-    zooms_by: ZoomsBy | None = None
-
-    @model_validator(mode="after")
-    def _coherent(self) -> Tiles:
-        if self.min_zoom > self.max_zoom:
-            raise ValueError(f"min_zoom {self.min_zoom} is greater than max_zoom {self.max_zoom}")
-        chosen = self.zooms_by
-        zooms = [*chosen.zooms.values(), chosen.otherwise] if chosen else []
-        for zoom in (*self.attributes, *(z for z in zooms if z is not None)):
-            if not self.min_zoom <= zoom <= self.max_zoom:
-                raise ValueError(f"zoom {zoom} is not between min_zoom and max_zoom")
-        return self
 
 
 def order_range(geometry: str) -> tuple[int, int]:
@@ -279,10 +255,6 @@ class SectorDef(Model):
     title: Text
     order: int
     colour: Colour = "#666666"
-
-
-#: Values of a field that a selector compares with.
-Values = tuple[str | bool | float, ...]
 
 
 class Selector(Model):

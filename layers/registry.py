@@ -18,6 +18,7 @@ from layers.model import (
     DomainValue,
     FieldDef,
     LayerDef,
+    Level,
     NetworkDef,
     SectorDef,
     SectorFile,
@@ -124,8 +125,14 @@ class Layer:
         return next((f for f in self.fields if f.name == name), None)
 
     def tile_fields(self, zoom: int) -> tuple[str, ...]:
-        """Attributes in tiles of this zoom: those listed up to it, and those that the style needs."""
+        """Attributes in tiles of this zoom: those listed up to it, and those that the style needs; of a level
+        (``tiles.generalise``) its own."""
         tiles, style = self.definition.tiles, self.definition.style
+        level = tiles.level(zoom)
+        if level is not None:
+            if level.attributes is not None:
+                return level.attributes
+            zoom = level.zooms[0]
         names = [n for since, some in sorted(tiles.attributes.items()) if since <= zoom for n in some]
         if style.classes:
             names.append(style.classes.field)
@@ -146,6 +153,14 @@ class Layer:
         number = f is not None and f.type in ("integer", "number")
         values: tuple[str | float, ...] = tuple(float(v) for v in named) if number else tuple(named)
         return TileFilter(by.field, values, others)
+
+    def level_columns(self, level: Level) -> tuple[str, ...]:
+        """What the rows of a level keep: its attributes, and the field that hides some at its first zooms."""
+        names = self.tile_fields(level.zooms[0])
+        by = self.definition.tiles.zooms_by
+        if by is not None and self.tile_filter(level.zooms[0]) is not None:
+            names = (*names, by.field)
+        return tuple(dict.fromkeys(name for name in names if name != "fid"))
 
     def domain_of(self, f: FieldDef) -> tuple[DomainValue, ...]:
         return self.domains[f.domain] if f.domain else ()

@@ -40,6 +40,7 @@ def problems(definition: LayerDef, fields: tuple[FieldDef, ...], domains: Domain
     by_name = {f.name: f for f in fields}
     yield from _reference_problems(definition, by_name)
     yield from _value_problems(definition, by_name, domains)
+    yield from _level_problems(definition, by_name, domains)
 
 
 def _field_problems(f: FieldDef, domains: Domains) -> Iterator[str]:
@@ -144,6 +145,8 @@ def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -
         places.append(("tiles.zooms_by", tiles.zooms_by.field, True))
     if style.classes:
         places.append(("style.classes", style.classes.field, True))
+    if style.far and style.far.classes:
+        places.append(("style.far.classes", style.far.classes.field, True))
     if style.label:
         places.append(("style.label", style.label.field, True))
     for place, name, shown in places:
@@ -154,12 +157,55 @@ def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -
             yield f"{place}: {name} is confidential and may not be shown or searched"
 
 
+def _level_problems(definition: LayerDef, by_name: Mapping[str, FieldDef], domains: Domains) -> Iterator[str]:
+    """What is wrong with ``tiles.generalise``."""
+    levels, far = definition.tiles.generalise, definition.style.far
+    if levels and definition.access != "public":
+        yield "tiles.generalise: the layer is not public, and derived rows would be everyone's"
+    if far and not levels:
+        yield "style.far: is for the zooms of tiles.generalise, and there are none"
+    if far and "Polygon" not in definition.geometry:
+        yield "style.far: is for polygons"
+    for level in levels:
+        place = f"tiles.generalise (zoom {level.zooms[0]})"
+        suits = {"blocks": "Polygon", "lines": "Line"}.get(level.kind, "")
+        if suits not in definition.geometry:
+            yield f"{place}: ``as: {level.kind}`` is not for {definition.geometry}"
+        for name in (*(level.attributes or ()), *level.fields()):
+            if name not in by_name:
+                yield f"{place}: refers to a field {name!r} that the layer does not have"
+            elif by_name[name].access != "public":
+                yield f"{place}: {name} is confidential and may not be shown"
+        coloured = (far and far.classes) or definition.style.classes
+        if coloured and level.attributes is not None and coloured.field not in level.attributes:
+            yield f"{place}: attributes lack {coloured.field}, by which the style colours"
+        for chosen in (level.where, level.unless, level.rank):
+            for name, values in chosen.items():
+                yield from (f"{place}: {text}" for text in _not_values(by_name.get(name), values, domains))
+
+
+def _not_values(
+    f: FieldDef | None, values: tuple[str | bool | float, ...], domains: Domains
+) -> Iterator[str]:
+    if f is None:
+        return
+    for value in values:
+        fault = _value_fault(f, value)
+        if fault:
+            yield f"{f.name} {value!r} {fault}"
+        elif f.domain and f.domain in domains and value not in {v.value for v in domains[f.domain]}:
+            yield f"{f.name} {value!r} is not in domain {f.domain}"
+
+
 def _value_problems(definition: LayerDef, by_name: Mapping[str, FieldDef], domains: Domains) -> Iterator[str]:
     """Values in style and tiles that the field cannot have."""
     named: list[tuple[str, str, set[str]]] = []
     if definition.style.classes:
         classes = definition.style.classes
         named.append(("style.classes", classes.field, {*classes.values, *classes.icons}))
+    if definition.style.far and definition.style.far.classes:
+        far = definition.style.far.classes
+        named.append(("style.far.classes", far.field, {*far.values}))
     if definition.tiles.zooms_by:
         named.append(("tiles.zooms_by", definition.tiles.zooms_by.field, {*definition.tiles.zooms_by.zooms}))
     for place, name, values in named:

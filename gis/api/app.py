@@ -48,6 +48,7 @@ from gis.edit.session import open_editor_pool
 from gis.errors import BandosoError, DatabaseError
 from gis.publish.follow import Follower
 from gis.settings import Settings
+from tiles.follow import Freshness
 
 LOG = logging.getLogger("bandoso.api")
 
@@ -100,6 +101,10 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         app.state.ogc = ogc.Ogc(state)
         app.state.somebody = asyncio.Event()
         follower = app.state.follower = Follower(db.app_dsn)
+        freshness = app.state.freshness = Freshness(
+            db.app_dsn, city.crs.storage, lambda layer: tiles.buffer_of(state, layer)
+        )
+        freshness.start()
         app.state.listeners = Listeners(settings.feed_listeners, settings.feed_client)
         on_ending(follower.end)
         metrics.forget_killed()
@@ -119,6 +124,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await follower.stop()
+            await freshness.stop()
             await asyncio.to_thread(state.editors.close)
             await pool.close(timeout=5)
             metrics.forget_process()

@@ -4,6 +4,7 @@ over HTTP, with real server processes: login by token, policies, checks, history
     scripts/bench edit                       a city of a million parcels with all its networks; an hour
     scripts/bench edit --parcels 100000
     scripts/bench edit --data-dir FOLDER     a demo city that was made before (it is changed)
+    scripts/bench edit --only reading,changeset
 
 patch      8 clients, one feature a request: an attribute, or the geometry with one vertex moved, of
            parcels, pipes and poles. A pipe's moved vertex is a bend (its ends stay where they are joined), a
@@ -15,34 +16,36 @@ reading    /items of 100 features in a box, 4 clients, alone and while 8 clients
            thirds of that without.
 
 Times are absolute, so the machine's noise is printed beside them: how much a loop of known work varies, and
-how much slower it is on all cores at once. Clients and the server share the machine's processors.
+how much slower it is on all cores at once. Clients and the server share the machine's processors; ``cpu_ms``
+tells what each took of them for an edit (scripts/bench_client.py), which noise does not change.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 import psycopg
 import shapely
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from bench_client import Clients, Processors, drive, request  # noqa: E402
 
 from gis.db.migrate import prepare  # noqa: E402
 from gis.db.server import Database, database  # noqa: E402
@@ -110,46 +113,24 @@ KINDS = {
 }
 
 
-@dataclass
-class Load:
-    """What clients saw: seconds of each request, and how many had which status."""
-
-    seconds: list[float] = field(default_factory=list)
-    statuses: dict[int, int] = field(default_factory=dict)
-
-    def add(self, taken: float, status: int) -> None:
-        self.seconds.append(taken)
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-
-    def told(self, wall: float) -> dict[str, Any]:
-        ms = np.array(self.seconds or [float("nan")]) * 1000
-        p50, p95, p99 = np.percentile(ms, [50, 95, 99])
-        return {
-            "requests": len(self.seconds),
-            "p50_ms": round(float(p50), 1),
-            "p95_ms": round(float(p95), 1),
-            "p99_ms": round(float(p99), 1),
-            "per_second": round(len(self.seconds) / wall, 1),
-            "statuses": {str(k): v for k, v in sorted(self.statuses.items())},
-        }
-
-
 class City:
     """A demo city, its server, and an account that may edit everything."""
 
-    def __init__(self, db: Database, server: Server, token: str, storage: int) -> None:
-        self.db, self.server, self.storage = db, server, storage
+    def __init__(self, db: Database, server: Server, token: str, postmaster: int) -> None:
+        self.db, self.server, self.postmaster = db, server, postmaster
         self.headers = {"Authorization": f"Bearer {token}"}
         self._fids: dict[str, list[int]] = {}
 
-    def client(self, *, anonymous: bool = False) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.server.url,
-            headers={} if anonymous else self.headers,
-            timeout=60,
-            verify=False,  # noqa: S501 - no TLS here, and its setup takes 50 ms
-            trust_env=False,
-        )
+    def processors(self) -> Processors:
+        return Processors(self.server.process.pid, self.postmaster)
+
+    def drive(self, groups: list[Clients], seconds: float) -> float:
+        """Run the clients; what they did not want to see ends the bench."""
+        wall = drive(self.server.url, groups, seconds)
+        for group in groups:
+            if group.load.unwanted:
+                raise SystemExit(f"unwanted: {group.load.unwanted}")
+        return wall
 
     def fids(self, kind: Kind) -> list[int]:
         """Some thousand features of the kind, all over the city."""
@@ -173,91 +154,72 @@ class City:
         return {row[0]: shapely.from_wkb(row[1]) for row in rows}
 
 
-def patches(
-    city: City, kind: Kind, seconds: float, clients: int, seed: int, pace: float = 0.0
-) -> dict[str, Any]:
-    """So many clients, each with features of its own, one request after the other, or ``pace`` a second."""
+def editors(city: City, kind: Kind, seconds: float, clients: int, seed: int, pace: float = 0.0) -> Clients:
+    """So many clients, each with features of its own. Requests are made before the clock runs, as many as a
+    client can send in that time, and more on the way."""
     mine = [city.fids(kind)[n::clients] for n in range(clients)]
     shapes = city.shapes(kind, [f for some in mine for f in some]) if kind.moved else {}
-    loads = [Load() for _ in range(clients)]
-    end = time.monotonic() + seconds
+    headers = {**city.headers, "Content-Type": MERGE, "Content-Crs": f"<{EPSG_9210}>"}
 
-    def work(number: int) -> None:
+    def requests(number: int) -> Iterator[bytes]:
         rng = np.random.default_rng(seed * 100 + number)
-        headers = {"Content-Type": MERGE, "Content-Crs": f"<{EPSG_9210}>"}
-        with city.client() as client:
-            for fid in np.random.default_rng(seed).permutation(np.array(mine[number])).tolist() * 50:
-                if time.monotonic() > end:
-                    return
-                body: dict[str, Any] = {"type": "Feature"}
-                if kind.moved is not None:
-                    new = kind.moved(shapes[fid], rng)
-                    body["geometry"] = json.loads(shapely.to_geojson(new))
-                else:
-                    body["properties"] = {kind.attribute: str(rng.choice(np.array(kind.values)))}
-                content = json.dumps(body)
-                started = time.perf_counter()
-                answer = client.patch(
-                    f"/collections/{kind.layer}/items/{fid}", content=content, headers=headers
-                )
-                loads[number].add(time.perf_counter() - started, answer.status_code)
-                if pace:
-                    time.sleep(max(0.0, 1 / pace - (time.perf_counter() - started)))
-                if answer.status_code not in kind.status:
-                    raise SystemExit(f"{kind}: {answer.status_code} {answer.text[:600]}")
+        for fid in itertools.cycle(np.random.default_rng(seed).permutation(np.array(mine[number])).tolist()):
+            body: dict[str, Any] = {"type": "Feature"}
+            if kind.moved is not None:
+                body["geometry"] = json.loads(shapely.to_geojson(kind.moved(shapes[fid], rng)))
+            else:
+                body["properties"] = {kind.attribute: kind.values[int(rng.integers(len(kind.values)))]}
+            path = f"/collections/{kind.layer}/items/{fid}"
+            yield request("PATCH", path, headers, json.dumps(body).encode())
 
-    return _together(work, loads)
+    def ready(number: int) -> Iterator[bytes]:
+        later = requests(number)
+        return itertools.chain(list(itertools.islice(later, int(seconds * (pace or 60)))), later)
+
+    return Clients([ready(n) for n in range(clients)], kind.status, pace)
 
 
-def _together(work: Callable[[int], None], loads: list[Load]) -> dict[str, Any]:
-    began = time.monotonic()
-    with ThreadPoolExecutor(len(loads)) as pool:
-        list(pool.map(work, range(len(loads))))
-    whole = Load()
-    for load in loads:
-        whole.seconds += load.seconds
-        for status, count in load.statuses.items():
-            whole.statuses[status] = whole.statuses.get(status, 0) + count
-    return whole.told(time.monotonic() - began)
+def patches(city: City, kind: Kind, seconds: float, clients: int, seed: int) -> dict[str, Any]:
+    """Edits one after the other by each of the clients."""
+    group = editors(city, kind, seconds, clients, seed)
+    processors = city.processors()
+    wall = city.drive([group], seconds)
+    return {**group.load.told(wall), "cpu_ms": processors.told(len(group.load.seconds))}
 
 
-def reading(city: City, seconds: float, *, besides: bool, pace: float = 0.0) -> dict[str, Any]:
-    """Pages of 100 parcels in boxes all over the city; ``besides``: while clients edit (at a pace)."""
+def readers(city: City) -> Clients:
+    """Pages of 100 parcels in boxes all over the city."""
     with psycopg.connect(city.db.owner_dsn) as connection:
-        rows = connection.execute(
+        places = connection.execute(
             "SELECT ST_XMin(geom), ST_YMin(geom) FROM layer.cadastre_parcel WHERE fid = ANY (%s)",
             [city.fids(KINDS["parcel_attribute"])[:500]],
         ).fetchall()
-    loads, stop = [Load() for _ in range(READERS)], threading.Event()
-    end = time.monotonic() + seconds
-    edits: list[dict[str, Any]] = []
-    editors = ThreadPoolExecutor(2)
+
+    def page(x: float, y: float) -> bytes:
+        box = f"{x - 150},{y - 150},{x + 150},{y + 150}"
+        path = f"/collections/cadastre_parcel/items?bbox={box}&bbox-crs={EPSG_9210}&limit=100"
+        return request("GET", path, {})
+
+    pages = [page(x, y) for x, y in places]
+    rng = np.random.default_rng(1)
+    orders = [rng.permutation(len(pages)).tolist() for _ in range(READERS)]
+    return Clients([itertools.cycle([pages[n] for n in order]) for order in orders])
+
+
+def reading(city: City, seconds: float, *, besides: bool, pace: float = 0.0) -> dict[str, Any]:
+    """How fast readers are; ``besides``: while clients edit (at a pace)."""
+    read = readers(city)
+    edits = []
     if besides:
         half = CLIENTS // 2
-        waiting = [
-            editors.submit(patches, city, KINDS[name], seconds + 1, half, 7, pace)
-            for name in ("parcel_attribute", "pipe_vertex")
-        ]
-
-    def work(number: int) -> None:
-        rng = np.random.default_rng(number)
-        with city.client(anonymous=True) as client:
-            while time.monotonic() < end and not stop.is_set():
-                x, y = rows[int(rng.integers(len(rows)))]
-                box = f"{x - 150},{y - 150},{x + 150},{y + 150}"
-                started = time.perf_counter()
-                answer = client.get(
-                    "/collections/cadastre_parcel/items",
-                    params={"bbox": box, "bbox-crs": EPSG_9210, "limit": 100},
-                )
-                loads[number].add(time.perf_counter() - started, answer.status_code)
-                answer.raise_for_status()
-
-    found = _together(work, loads)
+        edits = [editors(city, KINDS[n], seconds, half, 7, pace) for n in ("parcel_attribute", "pipe_vertex")]
+    processors = city.processors()
+    wall = city.drive([read, *edits], seconds)
+    found = read.load.told(wall)
     if besides:
-        edits = [one.result() for one in waiting]
-        found["edits"] = edits
-    editors.shutdown()
+        found["edits"] = [one.load.told(wall) for one in edits]
+    else:
+        found["cpu_ms"] = processors.told(len(read.load.seconds))
     return found
 
 
@@ -286,14 +248,16 @@ def changeset(city: City, count: int) -> dict[str, Any]:
             }
         )
     body = json.dumps({"comment": "bench", "changes": changes})
-    headers = {"Content-Type": "application/json", "Content-Crs": f"<{EPSG_9210}>"}
-    with city.client() as client:
-        started = time.perf_counter()
-        answer = client.post("/changesets", content=body, headers={**headers, "Prefer": "handling=lenient"})
-        taken = time.perf_counter() - started
-    if answer.status_code not in (200, 201):
-        raise SystemExit(f"changeset: {answer.status_code} {answer.text[:800]}")
-    return {"creates": count, "s": round(taken, 2), "findings": len(answer.json().get("findings", []))}
+    headers = {
+        **city.headers,
+        "Content-Type": "application/json",
+        "Content-Crs": f"<{EPSG_9210}>",
+        "Prefer": "handling=lenient",
+    }
+    sent = request("POST", "/changesets", headers, body.encode())
+    group = Clients([iter([sent])], (201,))
+    city.drive([group], 600)
+    return {"creates": count, "s": round(group.load.seconds[0], 2)}
 
 
 # --- the machine ----------------------------------------------------------------------------------------
@@ -363,7 +327,7 @@ def opened(folder: Path, parcels: int, workers: int) -> Iterator[City]:
         run.mkdir(exist_ok=True)
         server = Server(replace(settings, workers=workers), db, run).start()
         try:
-            yield City(db, server, token, home.crs.storage)
+            yield City(db, server, token, int((folder / "postgres/postmaster.pid").read_text().split()[0]))
         finally:
             server.stop()
 
@@ -381,7 +345,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="server processes")
     parser.add_argument("--data-dir", type=Path, help="keep the city here")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="separated by commas")
+    parser.add_argument("--only", default=",".join([*KINDS, "reading", "changeset"]), help="of these some")
     arguments = parser.parse_args()
     folder = arguments.data_dir or Path(tempfile.mkdtemp(prefix="bandoso-bench-", dir="/tmp"))
     folder.mkdir(exist_ok=True)
@@ -393,17 +357,23 @@ def main() -> None:
     try:
         tell("noise", noise())
         with opened(folder, arguments.parcels, arguments.workers) as city:
-            for name in arguments.kinds.split(","):
-                kind = KINDS[name]
-                patches(city, kind, 3.0, arguments.clients, 1)  # statements are prepared, modules imported
-                tell(name, patches(city, kind, arguments.seconds, arguments.clients, 2))
-            alone = reading(city, arguments.seconds, besides=False)
-            tell("reading_alone", alone)
-            for name, pace in (("with_edits", arguments.pace), ("with_edits_at_full_speed", 0.0)):
-                during = reading(city, arguments.seconds, besides=True, pace=pace)
-                tell(f"reading_{name}", during)
-                tell(f"reading_{name}_ratio", round(during["per_second"] / alone["per_second"], 2))
-            tell("changeset", changeset(city, 1_000))
+            wanted = arguments.only.split(",")
+            for name, kind in KINDS.items():
+                if name in wanted:
+                    patches(
+                        city, kind, 3.0, arguments.clients, 1
+                    )  # statements are prepared, modules imported
+                    tell(name, patches(city, kind, arguments.seconds, arguments.clients, 2))
+            if "reading" in wanted:
+                reading(city, 3.0, besides=True)
+                alone = reading(city, arguments.seconds, besides=False)
+                tell("reading_alone", alone)
+                for name, pace in (("with_edits", arguments.pace), ("with_edits_at_full_speed", 0.0)):
+                    during = reading(city, arguments.seconds, besides=True, pace=pace)
+                    tell(f"reading_{name}", during)
+                    tell(f"reading_{name}_ratio", round(during["per_second"] / alone["per_second"], 2))
+            if "changeset" in wanted:
+                tell("changeset", changeset(city, 1_000))
             tell("memory", memory(city))
         tell("noise_after", noise())
     finally:

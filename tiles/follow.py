@@ -11,15 +11,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.types.numeric import Int4, Int8
 
-from gis.crs import Box
+from gis.crs import WEB_MERCATOR, Box
 from gis.db.listen import ANSWER, Listening
 from tiles.grid import Tile
-from tiles.marks import Marks, web_boxes
+from tiles.marks import WORLD, Marks, web_boxes
 
 #: Bytes that are kept are served for so long (seconds) after it was last known that they are right: an edit
 #: is to be seen one second after it was acknowledged.
@@ -41,28 +41,51 @@ class Stamp:
 
     #: A changeset's id.
     change: int
-    #: A number of ``bandoso.low_changes``: of generalised features that were made again.
-    low: int = 0
+    #: Generalised features that were made again (``bandoso.low_changes``).
+    low: int
+    #: A transaction: what bandoso writes without changesets (``bandoso.notes``).
+    note: int
+    #: Numbers of another database, or of this one restored, mean something else (``bandoso.lineage``).
+    lineage: str
+
+    def earliest(self, other: Stamp) -> Stamp:
+        """Before both."""
+        return Stamp(
+            min(self.change, other.change),
+            min(self.low, other.low),
+            min(self.note, other.note),
+            self.lineage,
+        )
+
+    def holds(self, other: Stamp) -> bool:
+        """Whether all that was visible then was visible at this one."""
+        return self.change >= other.change and self.low >= other.low and self.note >= other.note
+
+
+#: A stamp for what is read by a later statement, and up to which numbers it is forgotten what changed.
+NOW: Final = """
+SELECT bandoso.changeset_horizon(), bandoso.low_horizon(), bandoso.note_horizon(), bandoso.lineage(),
+       bandoso.boxes_known_after(), bandoso.notes_known_after()
+"""
 
 
 class Freshness(Listening):
     """``stamp()`` before tiles are made, ``is_right(stamp, ...)`` before they are served again."""
 
     application = "bandoso tiles"
-    channels = ("bandoso_change", "bandoso_low")
+    channels = ("bandoso_change", "bandoso_low", "bandoso_note")
 
     def __init__(self, app_dsn: str, storage: int, buffer_of: Callable[[str], int]) -> None:
         """``storage``: EPSG code of the boxes; ``buffer_of``: a layer's buffer in tile units."""
         super().__init__(app_dsn)
         self._storage = storage
         self._buffer_of = buffer_of
+        #: What changed since is marked, up to ``_upto``; None: nothing is.
         self._since: Stamp | None = None
         self._upto: Stamp | None = None
         self._heard = float("-inf")
         self._ended = False
-        self._wake = asyncio.Event()
-        self.changes = Marks()
-        self.lows = Marks()
+        self._changes, self._lows, self._notes = Marks(), Marks(), Marks()
 
     @property
     def stopped(self) -> bool:
@@ -87,8 +110,11 @@ class Freshness(Listening):
         """Whether bytes of a tile of these layers are what they would be now."""
         return (
             self.is_live
-            and self.changes.is_right(layers, tile, made.change)
-            and self.lows.is_right(layers, tile, made.low)
+            and self._upto is not None
+            and made.lineage == self._upto.lineage
+            and self._changes.is_right(layers, tile, made.change)
+            and self._lows.is_right(layers, tile, made.low)
+            and self._notes.is_right(layers, tile, made.note)
         )
 
     def needed_since(self, made: Stamp) -> None:
@@ -96,20 +122,21 @@ class Freshness(Listening):
 
         Where it is not, nothing is right until it has been read.
         """
-        known = self._since
-        if known is None or made.change < known.change or made.low < known.low:
-            if known is not None:
-                made = Stamp(min(made.change, known.change), min(made.low, known.low))
-            self._since, self._upto = made, None
-            self._heard = float("-inf")
-            self.changes, self.lows = Marks(made.change), Marks(made.low)
+        if self._since is None or not made.holds(self._since):
+            self._restart(made if self._since is None else self._since.earliest(made))
 
     def not_needed_before(self, made: Stamp) -> None:
-        """No bytes that were made before this stamp will be used any more."""
-        if self._since is not None and self._upto is not None:
-            self._since = Stamp(max(made.change, self._since.change), max(made.low, self._since.low))
-            self.changes.forget(made.change)
-            self.lows.forget(made.low)
+        """No bytes that were made before this stamp are used any more."""
+        if self._since is not None and made.holds(self._since):
+            self._since = made
+            self._changes.forget(made.change)
+            self._lows.forget(made.low)
+            self._notes.forget(made.note)
+
+    def _restart(self, since: Stamp) -> None:
+        self._heard = float("-inf")
+        self._since, self._upto = since, None
+        self._changes, self._lows, self._notes = Marks(since.change), Marks(since.low), Marks(since.note)
 
     async def follow(self, connection: AsyncConnection[Any]) -> None:
         """Ask, mark, wait for a notice; again and again."""
@@ -125,39 +152,59 @@ class Freshness(Listening):
             self._heard = float("-inf")
 
     async def _ask(self, connection: AsyncConnection[Any]) -> bool:
-        """Read what changed; False when something was asked for meanwhile that this did not read."""
-        cursor = await connection.execute(
-            "SELECT bandoso.changeset_horizon(), bandoso.boxes_known_after()", prepare=True
-        )
+        """Read what changed; False when more was asked for meanwhile."""
+        cursor = await connection.execute(NOW, prepare=True)
         row = await cursor.fetchone()
         assert row is not None
-        now, known_after = Stamp(int(row[0])), int(row[1])
+        now = Stamp(*row[:4])
+        if self._since is None or self._since.lineage != now.lineage:
+            self._restart(now)  # nothing is kept from before, or it is of another database
         since = self._since
-        if since is None:  # nothing is kept from before: what changes from now on
-            self._since = since = self._upto = now
-            self.changes, self.lows = Marks(now.change), Marks(now.low)
-        if known_after > self.changes.floor:
-            # Boxes of changes up to there are gone: what was made before cannot be told from what is wrong.
-            self.changes.forget(known_after)
+        assert since is not None
+        # Where it was forgotten what changed, bytes from before cannot be told from wrong ones.
+        self._changes.forget(row[4])
+        self._notes.forget(row[5])
         done = self._upto or since
-        while done.change < now.change:
-            upto = min(now.change, done.change + AT_A_TIME)
-            await self._mark(connection, done.change, upto)
-            done = Stamp(upto, done.low)
+        first = done.change
+        while first < now.change:
+            last = min(now.change, first + AT_A_TIME)
+            await self._mark_changes(connection, first, last)
+            first = last
         # Behind a changeset that is still open others may be committed: known, though not passed yet.
-        await self._mark(connection, now.change, _ALL)
+        await self._mark_changes(connection, now.change, _ALL)
+        await self._mark(connection, self._lows, _LOWS, done.low, WEB_MERCATOR)
+        await self._mark(connection, self._notes, _NOTES, done.note, self._storage)
         if self._since is not since:
             return False
         self._upto = now
         return True
 
-    async def _mark(self, connection: AsyncConnection[Any], since: int, upto: int) -> None:
+    async def _mark_changes(self, connection: AsyncConnection[Any], since: int, upto: int) -> None:
         cursor = await connection.execute(
             "SELECT changeset, layer, boxes FROM bandoso.changed_boxes(%s, %s, %s)",
             [Int8(since), Int8(upto), Int4(MOST_BOXES)],
             prepare=True,
         )
-        marks = self.changes
-        for changeset, layer, boxes in await cursor.fetchall():
-            found: list[Box] = [(b[0], b[1], b[2], b[3]) for b in boxes]
-            marks.mark(layer, web_boxes(found, self._storage), changeset, self._buffer_of(layer))
+        for number, layer, boxes in await cursor.fetchall():
+            self._mark_boxes(self._changes, layer, boxes, number, self._storage)
+
+    async def _mark(
+        self, connection: AsyncConnection[Any], marks: Marks, query: LiteralString, since: int, crs: int
+    ) -> None:
+        cursor = await connection.execute(query, [Int8(since)], prepare=True)
+        for number, layer, boxes in await cursor.fetchall():
+            self._mark_boxes(marks, layer, boxes, number, crs)
+
+    def _mark_boxes(
+        self, marks: Marks, layer: str, boxes: list[list[float]] | None, number: int, crs: int
+    ) -> None:
+        found: list[Box] = [(b[0], b[1], b[2], b[3]) for b in boxes] if boxes is not None else [WORLD]
+        if boxes is not None and crs != WEB_MERCATOR:
+            found = web_boxes(found, crs)
+        marks.mark(layer, found, number, self._buffer_of(layer))
+
+
+_LOWS: Final = "SELECT mark, layer, boxes FROM bandoso.low_changes(%s, 9223372036854775807)"
+_NOTES: Final = (
+    "SELECT xid, layer, CASE WHEN box IS NOT NULL THEN jsonb_build_array(box) END FROM bandoso.notes(%s)"
+)

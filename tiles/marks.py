@@ -199,7 +199,7 @@ class Marks:
             joined[layer] = (layer, _around(box, other), max(change, before), max(buffer, its))
         if len(joined) > MOST_BOXES // 2:
             found = joined.values()
-            joined = {"": ("", _WORLD, max(one[2] for one in found), max(one[3] for one in found))}
+            joined = {"": ("", WORLD, max(one[2] for one in found), max(one[3] for one in found))}
         self._wide = list(joined.values())
 
     def _give_up_a_level(self) -> None:
@@ -218,7 +218,8 @@ def _key(z: int, x: int, y: int) -> int:
     return z << _Z_SHIFT | x << DEEPEST | y
 
 
-_WORLD: Final[Box] = (-HALF, -HALF, HALF, HALF)
+#: The box of everything.
+WORLD: Final[Box] = (-HALF, -HALF, HALF, HALF)
 
 
 def _around(one: Box, other: Box) -> Box:

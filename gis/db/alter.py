@@ -29,6 +29,7 @@ from gis.db.door import GEOMETRY, close_statements, granted_columns, open_statem
 from gis.db.findings import hide_findings
 from gis.db.past import past_statements, rename_statement
 from gis.db.sql import LAYERS
+from gis.db.web import web_form, web_statements, web_table
 from gis.db.widen import conversion
 from layers.registry import Layer
 
@@ -322,6 +323,7 @@ class Alteration:
                     history_statement(self.layer),
                     *open_statements(self.layer),
                     *past_statements(self.layer),
+                    *web_statements(self.layer, anew=self._web_is_outdated()),
                 ]
             )
         )
@@ -335,6 +337,14 @@ class Alteration:
             for name in sorted((before ^ now) & kept & {*self.wanted}):
                 word = "public" if name in now else "confidential"
                 yield self._change("change-access", f"is {word} now", name)
+
+    def _web_is_outdated(self) -> bool:
+        """Whether its web table is another one than it should be, or not there."""
+        if self.before.get("web") != web_form(self.layer):
+            return True
+        name = web_table(self.layer).as_string(None)
+        row = self.connection.execute("SELECT to_regclass(%s) IS NULL", [name]).fetchone()
+        return bool(row and row[0])
 
     def _begin_history(self) -> None:
         """Of a table that has rows and kept no versions until now: note that nothing is known of before."""

@@ -22,6 +22,7 @@ from gis.db.definition import context, describe, fingerprint
 from gis.db.door import close_statements
 from gis.db.past import forget_statements
 from gis.db.sql import CHECKER, EDITOR, LAYERS, MEMBER, READER
+from gis.db.web import web_drop_statement
 from gis.errors import DatabaseError, MigrationRefused
 from layers.registry import Catalogue, Layer
 
@@ -128,7 +129,7 @@ def _retire(conn: Connection, name: str, *, has_table: bool) -> Change:
     rows = 0
     if has_table:
         table = Identifier(LAYERS, name)
-        conn.execute(script([*close_statements(name), *forget_statements(name)]))
+        conn.execute(script([*close_statements(name), *forget_statements(name), web_drop_statement(name)]))
         for role in (READER, MEMBER, EDITOR, CHECKER):
             conn.execute(SQL("REVOKE ALL ON {} FROM {}").format(table, Identifier(role)))
         rows = actual.count(conn, name)

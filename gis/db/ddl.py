@@ -22,6 +22,7 @@ from gis.db.constraints import Storage, constraints, object_name
 from gis.db.door import GEOMETRY, close_statements, open_statements
 from gis.db.past import past_statements
 from gis.db.sql import LAYERS, OWN, column, columns, is_code
+from gis.db.web import web_statements, web_swap_statement
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -127,8 +128,8 @@ def create_table(
 ) -> list[Composed]:
     """The layer's table under ``name`` (default: its own).
 
-    With ``indexes`` it is complete: constraints, indexes, row count and grants. Without, it is as bare
-    as a bulk load wants it: columns, defaults and NOT NULL.
+    With ``indexes`` it is complete: constraints, indexes, row count, web table and grants. Without, it is as
+    bare as a bulk load wants it: columns, defaults and NOT NULL.
     """
     table = name or layer.id
     clauses: list[Composable] = [c.clause() for c in table_columns(layer)]
@@ -145,6 +146,7 @@ def create_table(
         statements += open_statements(layer, table)
         if table == layer.id:
             statements += past_statements(layer)
+            statements += web_statements(layer, anew=True)
     return statements
 
 
@@ -234,6 +236,7 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
         count_statement(layer.id),
         history_statement(layer),
         *open_statements(layer),
+        web_swap_statement(layer.id),
     ]
 
 

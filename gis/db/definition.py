@@ -10,16 +10,18 @@ from gis.city import City
 from gis.db.constraints import Storage, constraints
 from gis.db.ddl import layer_indexes, table_columns
 from gis.db.door import granted_columns
+from gis.db.web import has_web, web_fields, web_form
 from layers.registry import Layer
 
 #: Raised when tables are made differently from the same definition: all are looked at again.
 #: 2: asset_id is no part of the search index. 3: the door (policies, members' views) and history. 4: rows of
-#: restricted layers are hidden from members by policies.
-FORMAT = 4
+#: restricted layers are hidden from members by policies. 5: web tables.
+FORMAT = 5
 
 
 def fingerprint(layer: Layer) -> str:
-    """Changes when the layer's table has to; titles, styles and tiles do not count."""
+    """Changes when the layer's table has to; titles do not count, of styles and tiles only which
+    attributes they use."""
     definition = layer.definition
     parts = {
         "format": FORMAT,
@@ -28,6 +30,7 @@ def fingerprint(layer: Layer) -> str:
         "owner": definition.owner,
         "keys": definition.keys,
         "search": definition.search,
+        "web": [f.name for f in web_fields(layer)] if has_web(layer) else None,
         "edited": [definition.editable, definition.history],
         "fields": [
             [f.name, f.type, f.required, f.default, f.minimum, f.maximum, f.max_length, f.access, f.index]
@@ -63,4 +66,5 @@ def describe(layer: Layer, city: City) -> dict[str, Any]:
         "checks": {c.name: c.check.as_string(None) for c in constraints(layer, storage)},
         "indexes": {i.name_on(layer.id): i.statement(layer.id).as_string(None) for i in layer_indexes(layer)},
         "granted": list(granted_columns(layer)),
+        "web": web_form(layer),
     }

@@ -21,6 +21,9 @@ OWN = "bandoso"
 #: Schema of the views that show members what is hidden from others (gis.db.door).
 MEMBERS = "member"
 
+#: Schema of the tile-ready tables (gis.db.web).
+WEB = "web"
+
 READER = "bandoso_reader"
 #: Who has logged in: the reader's rights, and the views of schema member.
 MEMBER = "bandoso_member"

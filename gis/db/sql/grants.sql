@@ -1,7 +1,7 @@
 -- Grants come last, and are given again whenever this file, the migrations or the roles have changed.
 -- Layer tables are granted by column in gis.db.ddl: only public fields of public layers.
 
-REVOKE ALL ON SCHEMA bandoso, layer, member, past FROM PUBLIC;
+REVOKE ALL ON SCHEMA bandoso, layer, member, past, web FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA bandoso
     FROM PUBLIC, bandoso_reader, bandoso_jobs, bandoso_member, bandoso_editor, bandoso_checker, bandoso_door;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA bandoso
@@ -11,9 +11,9 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bandoso
 
 GRANT USAGE ON SCHEMA bandoso, layer, public TO bandoso_reader, bandoso_member, bandoso_editor, bandoso_checker;
 GRANT USAGE ON SCHEMA member TO bandoso_member;
-GRANT USAGE ON SCHEMA past TO bandoso_reader, bandoso_member;
+GRANT USAGE ON SCHEMA past, web TO bandoso_reader, bandoso_member;
 GRANT USAGE ON SCHEMA bandoso, public TO bandoso_door;
-GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats TO bandoso_reader, bandoso_member;
+GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats, bandoso.web_gap TO bandoso_reader, bandoso_member;
 -- Server processes ask which definitions are applied.
 GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION

@@ -13,7 +13,7 @@ import os
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Self
@@ -266,8 +266,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def clear_parts(folder: Path, names: Iterable[str]) -> None:
+def clear_parts(folder: Path) -> None:
     """Remove what builds left that were killed. Only when no other build is running."""
-    for name in names:
-        for part in folder.glob(f".{name}.*.part"):
-            part.unlink(missing_ok=True)
+    for part in folder.glob(".*.pmtiles.*.part"):
+        part.unlink(missing_ok=True)

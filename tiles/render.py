@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
 from psycopg.errors import FeatureNotSupported, InsufficientPrivilege, UndefinedColumn, UndefinedTable
 
 from gis.errors import DatabaseError
@@ -41,24 +42,42 @@ async def render(connection: AsyncConnection, plan: Plan, tile: Tile, storage: i
     ``storage``: EPSG code of the tables' geometry. Raises DatabaseError when a layer is being changed at
     this moment, psycopg errors otherwise. Cancelling the task cancels the query.
     """
-    seen = window(tile, plan.buffer, storage)
-    if seen is None:
+    values = _values(plan, tile, storage)
+    if values is None:
         return EMPTY
-    west, south, east, north = tile.box()
-    target = f"BOX({west!r} {south!r},{east!r} {north!r})"
     cursor = AsyncRawCursor(connection)
     try:
         # Until the pipeline ends, its statements are one transaction: the setting ends with it.
         async with connection.pipeline():
             await connection.execute(_GENERIC, prepare=True)
-            await cursor.execute(
-                plan.statement, (seen.envelope, target, seen.unit, *plan.values), prepare=True, binary=True
-            )
+            await cursor.execute(plan.statement, values, prepare=True, binary=True)
         rows = await cursor.fetchall()
     except (UndefinedTable, UndefinedColumn, InsufficientPrivilege, FeatureNotSupported) as error:
         raise DatabaseError("the layers are being changed at the moment", hint="try again") from error
     finally:
         await cursor.close()
+    return _rendered(rows)
+
+
+def render_now(connection: Connection[Any], plan: Plan, tile: Tile, storage: int) -> Rendered:
+    """As ``render``, for builds: within the caller's transaction, which sees to plan_cache_mode."""
+    values = _values(plan, tile, storage)
+    if values is None:
+        return EMPTY
+    with RawCursor(connection) as cursor:
+        return _rendered(cursor.execute(plan.statement, values, prepare=True, binary=True).fetchall())
+
+
+def _values(plan: Plan, tile: Tile, storage: int) -> tuple[Any, ...] | None:
+    """What the statement binds; None where the storage CRS is not used."""
+    seen = window(tile, plan.buffer, storage)
+    if seen is None:
+        return None
+    west, south, east, north = tile.box()
+    return (seen.envelope, f"BOX({west!r} {south!r},{east!r} {north!r})", seen.unit, *plan.values)
+
+
+def _rendered(rows: list[Any]) -> Rendered:
     return Rendered(
         {layer_id: mvt for layer_id, mvt, _count in rows if mvt},
         tuple(layer_id for layer_id, _mvt, count in rows if count > MAX_FEATURES),

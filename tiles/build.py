@@ -1,0 +1,288 @@
+"""Builds archives: renders what changed since the ones that are there, or everything, and puts them in place.
+
+All tiles are of one snapshot. Files are written beside the old ones and renamed at the end, so servers and
+browsers read the old ones until then, and whatever ends a build early changes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gis import __version__
+from gis.city import City
+from gis.db.locks import FileLock
+from gis.errors import ConfigError, UsageError
+from layers.registry import Catalogue, Layer
+from tiles.archive import Archive, Entry
+from tiles.archive_write import Copying, Writer, clear_parts
+from tiles.archived import MAX_ZOOM, PUBLIC, Made, archived_layers, file_of, fingerprint, opened
+from tiles.build_worker import Drawn, render_all
+from tiles.follow import Stamp
+from tiles.grid import Tile
+from tiles.hilbert import tile_id, tile_of
+from tiles.packing import join
+from tiles.pyramid import Pyramid
+from tiles.since import Changed
+from tiles.snapshot import Report, Snapshot, snapshot
+
+Touched = Callable[[Tile], bool]
+
+
+@dataclass
+class Built:
+    """What a build did."""
+
+    #: Archive -> (tiles, bytes of the file).
+    files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    rendered: int = 0
+    #: Tiles that were taken over from the public archive before.
+    kept: int = 0
+    #: Tiles that servers have to render: their generalised features are not ready, or they hold too much.
+    missing: int = 0
+    stamp: Stamp | None = None
+    whole: bool = True
+
+
+def build(
+    dsn: str,
+    city: City,
+    catalogue: Catalogue,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    whole: bool = False,
+    max_zoom: int = MAX_ZOOM,
+    workers: int | None = None,
+    report: Report = lambda _done, _total: None,
+) -> Built:
+    """Build the archives of all public layers, and the one of all together.
+
+    ``dsn``: an owner's. ``only``: anew those of these layers and the tiles of PUBLIC that hold them; other
+    layers' files stay. ``whole``: render everything, changed or not. Raises UsageError, ConfigError,
+    DatabaseError and psycopg errors; nothing is changed then.
+    """
+    layers = archived_layers(catalogue)
+    known = {layer.id for layer in layers}
+    if set(only) - known:
+        raise UsageError(
+            f"{sorted(set(only) - known)[0][:80]} is not a layer that is archived",
+            hint="bandoso layers lists them; restricted layers are in no archive",
+        )
+    if not 0 <= max_zoom <= MAX_ZOOM:
+        raise UsageError(f"archives go to level {MAX_ZOOM} at most")
+    with _alone(folder), snapshot(dsn, report) as now:
+        parts = {PUBLIC: layers} | {layer.id: (layer,) for layer in layers if not only or layer.id in only}
+        return _Build(dsn, city, layers, parts, folder, max_zoom, now).run(set(only), whole, workers, report)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, for this build alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+    except OSError as error:
+        raise ConfigError(
+            f"archives cannot be written to the folder of tiles ({(error.strerror or 'no access').lower()})",
+            hint="BANDOSO_TILES_DIR names another",
+        ) from error
+    try:
+        if not lock.try_exclusive():
+            raise UsageError("another build of tiles is running", hint="wait for it, or stop it")
+        clear_parts(folder)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigError(
+            "the disk of the folder of tiles is full", hint="the archives are as before"
+        ) from error
+    finally:
+        lock.close()
+
+
+class _Build:
+    def __init__(
+        self,
+        dsn: str,
+        city: City,
+        layers: Sequence[Layer],
+        parts: Mapping[str, Sequence[Layer]],
+        folder: Path,
+        max_zoom: int,
+        now: Snapshot,
+    ) -> None:
+        self._dsn, self._city, self._layers, self._parts = dsn, city, layers, parts
+        self._folder, self._max_zoom, self._now = folder, max_zoom, now
+        self._ids = tuple(layer.id for layer in layers)
+        self._storage = city.crs.storage
+        self._prints = {name: fingerprint(some, self._storage, max_zoom) for name, some in parts.items()}
+
+    def run(self, only: set[str], whole: bool, workers: int | None, report: Report) -> Built:
+        """Render, copy, write, put in place."""
+        with ExitStack() as stack:
+            old = {} if whole else self._usable()
+            for archive, _ in old.values():
+                stack.callback(archive.close)
+            touched = self._touched(old, only)
+            # Without one of the old files every tile is rendered anyway: then it is rendered for all of them.
+            built = Built(whole=not old, stamp=self._now.stamp)
+            pyramid = Pyramid(self._now.connection, self._layers, self._storage)
+            todo = [tile for level in pyramid.occupied(self._max_zoom, touched) for tile in level]
+            lacking = set(self._now.stale_tiles(todo, self._layers, self._storage))
+            todo = [t for t in sorted(todo, key=_number) if _number(t) not in lacking]
+            targets = {
+                name: stack.enter_context(_Target(file_of(self._folder, name), old.get(name), touched))
+                for name in self._parts
+            }
+            job = self._now.job(self._dsn, self._layers, self._storage, self._max_zoom)
+            for drawn in render_all(job, todo, len(todo), workers):
+                built.rendered += 1
+                if drawn.truncated:
+                    lacking.add(_number(drawn.tile))
+                else:
+                    self._put(targets, drawn)
+                report(built.rendered, len(todo))
+            built.missing = len(lacking)
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            # The public one last: a server that finds it finds the others of the same build.
+            for name in sorted(targets, key=lambda name: name == PUBLIC):
+                some = self._parts[name]
+                made = Made(
+                    self._now.stamp,
+                    self._prints[name],
+                    tuple(layer.id for layer in some),
+                    self._max_zoom,
+                    at,
+                    frozenset(lacking),
+                )
+                metadata = made.metadata(some, self._city, __version__)
+                built.files[name] = targets[name].finish(metadata, self._city.extent, self._max_zoom)
+            built.kept = targets[PUBLIC].kept
+        return built
+
+    def _put(self, targets: Mapping[str, _Target], drawn: Drawn) -> None:
+        if not drawn.layers:
+            return
+        number = _number(drawn.tile)
+        targets[PUBLIC].add(number, join(list(drawn.layers.values())))
+        for name, packed in drawn.layers.items():
+            if name in targets:
+                targets[name].add(number, packed)
+
+    def _usable(self) -> dict[str, tuple[Archive, Made]]:
+        """The archives that are there, if each can be brought up to now; else none of them."""
+        found: dict[str, tuple[Archive, Made]] = {}
+        for name in self._parts:
+            one = opened(file_of(self._folder, name))
+            if one is not None:
+                found[name] = one
+            if (
+                one is None
+                or one[1].fingerprint != self._prints[name]
+                or one[1].max_zoom != self._max_zoom
+                or not self._now.knows_since(one[1].stamp)
+            ):
+                for archive, _ in found.values():
+                    archive.close()
+                return {}
+        return found
+
+    def _touched(self, old: Mapping[str, tuple[Archive, Made]], only: set[str]) -> Touched:
+        """Which tiles have to be rendered."""
+        if not old:
+            return lambda _: True
+        since = self._now.stamp
+        lacking: set[int] = set()
+        for _, made in old.values():
+            since = since.earliest(made.stamp)
+            lacking.update(made.missing)
+        lacking = {number for missing in lacking for number in _and_above(missing)}
+        buffers = {layer.id: layer.definition.tiles.buffer for layer in self._layers}
+        changed = Changed(self._now.connection, since, self._storage, buffers)
+        forced: set[Tile] = set()
+        chosen = [layer for layer in self._layers if layer.id in only]
+        if chosen:
+            pyramid = Pyramid(self._now.connection, chosen, self._storage)
+            forced.update(tile for level in pyramid.occupied(self._max_zoom) for tile in level)
+            for name in only:
+                forced.update(tile_of(e.first + i) for e in old[name][0].entries() for i in range(e.run))
+
+        def touched(tile: Tile) -> bool:
+            return tile in forced or _number(tile) in lacking or changed.touched(self._ids, tile)
+
+        return touched
+
+
+class _Target:
+    """One archive that is being written: new tiles, and between them what is taken over from the old one."""
+
+    def __init__(self, path: Path, old: tuple[Archive, Made] | None, touched: Touched) -> None:
+        self._writer = Writer(path)
+        self._path = path
+        self._copying: Copying | None = None
+        self._waiting: Iterator[Entry] = iter(())
+        self._next: Entry | None = None
+        self.kept = 0
+        if old is not None:
+            self._copying = self._writer.copying(old[0])
+            self._waiting = _untouched(old[0], touched)
+            self._next = next(self._waiting, None)
+
+    def __enter__(self) -> _Target:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.__exit__()
+
+    def add(self, number: int, packed: bytes) -> None:
+        """A new tile, in order."""
+        self._take_over(number)
+        self._writer.add(number, packed)
+
+    def _take_over(self, upto: int) -> None:
+        while self._next is not None and self._next.first < upto:
+            assert self._copying is not None
+            one, self._next = self._next, next(self._waiting, None)
+            self._copying.take(one)  # a new tile is touched, so it lies within no run that is kept
+            self.kept += one.run
+
+    def finish(
+        self, metadata: Mapping[str, object], bounds: tuple[float, float, float, float], max_zoom: int
+    ) -> tuple[int, int]:
+        """(tiles, bytes of the file), in its place."""
+        self._take_over(1 << 62)
+        self._writer.finish(metadata, bounds, (0, max_zoom))
+        return self._writer.addressed, self._path.stat().st_size
+
+
+def _untouched(archive: Archive, touched: Touched) -> Iterator[Entry]:
+    """Runs of tiles that are as they were."""
+    for entry in archive.entries():
+        begin = None
+        for number in range(entry.first, entry.first + entry.run):
+            if touched(tile_of(number)):
+                if begin is not None:
+                    yield entry._replace(first=begin, run=number - begin)
+                begin = None
+            elif begin is None:
+                begin = number
+        if begin is not None:
+            yield entry._replace(first=begin, run=entry.first + entry.run - begin)
+
+
+def _and_above(number: int) -> Iterator[int]:
+    """A tile and all above it: whoever goes down from level 0 shall come to it."""
+    tile = tile_of(number)
+    for up in range(tile.z + 1):
+        yield tile_id(tile.z - up, tile.x >> up, tile.y >> up)
+
+
+def _number(tile: Tile) -> int:
+    return tile_id(tile.z, tile.x, tile.y)

@@ -1,0 +1,147 @@
+"""Renders tiles for builds and proofs: worker processes, each with a connection on the same snapshot."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from gis.db.connect import conninfo, unreachable
+from gis.db.sql import READER
+from gis.errors import DatabaseError
+from tiles.grid import Tile
+from tiles.packing import pack
+from tiles.query import Plan
+from tiles.render import Rendered, render_now
+
+#: Tiles of a task; those of low levels are large, and go one by one.
+TOGETHER: Final = 16
+_ONE_BY_ONE: Final = 11
+#: Tiles from which on worker processes are worth their start (half a second).
+WORTH_WORKERS: Final = 48
+#: Tasks that are handed out ahead, for each worker: results wait in memory until it is their turn.
+_AHEAD: Final = 4
+
+#: As gis.db.pool has it for requests, but with all the time in the world.
+_SESSION: Final = sql.SQL("; ").join(
+    sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+    for name, value in {
+        # The reader's rights: what nobody may see cannot be in a public archive, whatever else goes wrong.
+        "role": READER,
+        "default_transaction_read_only": "on",
+        "statement_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "jit": "off",
+        "max_parallel_workers_per_gather": "0",
+        "plan_cache_mode": "force_generic_plan",
+        "timezone": "UTC",
+        "datestyle": "ISO, YMD",
+        "extra_float_digits": "1",
+        "search_path": "public, pg_temp",
+    }.items()
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know. ``snapshot``: as pg_export_snapshot gave it."""
+
+    dsn: str
+    snapshot: str
+    storage: int
+    #: By level; levels without a layer are not among them.
+    plans: Mapping[int, Plan]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A rendered tile: its layers, each under gzip (tiles.packing), in the order of a tile of all of them."""
+
+    tile: Tile
+    layers: Mapping[str, bytes]
+    truncated: bool
+
+
+def render_all(job: Job, tiles: Iterable[Tile], many: int, workers: int | None = None) -> Iterator[Drawn]:
+    """The tiles in their order; ``many``: about how many they are. Bounded memory.
+
+    Raises psycopg errors and DatabaseError. When it is closed early, no worker is left.
+    """
+    if many < WORTH_WORKERS:
+        with _connect(job) as connection:
+            for tile in tiles:
+                yield _make(connection, job, tile)
+        return
+    count = workers or os.cpu_count() or 1
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(job,))
+    try:
+        pending: deque[Future[list[Drawn]]] = deque()
+        for task in _tasks(tiles):
+            pending.append(pool.submit(_run, task))
+            if len(pending) > count * _AHEAD:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise DatabaseError(
+            "a process that rendered tiles ended",
+            hint="is there memory enough, and the database still there?",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _tasks(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
+    task: list[Tile] = []
+    for tile in tiles:
+        if task and (len(task) >= TOGETHER or tile.z != task[-1].z or tile.z < _ONE_BY_ONE):
+            yield task
+            task = []
+        task.append(tile)
+    if task:
+        yield task
+
+
+_job: Job | None = None
+_connection: psycopg.Connection[Any] | None = None
+
+
+def _start(job: Job) -> None:
+    global _job, _connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    _job, _connection = job, _connect(job)
+
+
+def _run(task: list[Tile]) -> list[Drawn]:
+    assert _job is not None and _connection is not None
+    return [_make(_connection, _job, tile) for tile in task]
+
+
+def _connect(job: Job) -> psycopg.Connection[Any]:
+    """A reader's connection on the snapshot, within its transaction."""
+    try:
+        connection = psycopg.connect(conninfo(job.dsn, "bandoso tiles"), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error
+    connection.prepare_threshold = 0
+    connection.execute(_SESSION)
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
+    connection.execute(
+        sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(job.snapshot)), prepare=False
+    )
+    return connection
+
+
+def _make(connection: psycopg.Connection[Any], job: Job, tile: Tile) -> Drawn:
+    plan = job.plans.get(tile.z)
+    rendered = render_now(connection, plan, tile, job.storage) if plan else Rendered({})
+    return Drawn(tile, {name: pack(mvt) for name, mvt in rendered.layers.items()}, bool(rendered.truncated))

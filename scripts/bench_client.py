@@ -76,17 +76,18 @@ async def _drive(url: str, groups: Sequence[Clients], seconds: float) -> float:
         for group in groups:
             for requests in group.requests:
                 reader, writer = await asyncio.open_connection(address.hostname, address.port)
-                tasks.create_task(_client(reader, writer, requests, group, began + seconds))
+                tasks.create_task(client(reader, writer, requests, group, began + seconds))
     return time.monotonic() - began
 
 
-async def _client(
+async def client(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     requests: Iterator[bytes],
     group: Clients,
     end: float,
 ) -> None:
+    """One of a group's clients, on its connection, until ``end`` (time.monotonic)."""
     load = group.load
     while time.monotonic() < end:
         sent = next(requests, None)
@@ -94,7 +95,7 @@ async def _client(
             break
         started = time.perf_counter()
         writer.write(sent)
-        status, body = await _answer(reader)
+        status, body = await one_answer(reader)
         taken = time.perf_counter() - started
         load.seconds.append(taken)
         load.statuses[status] = load.statuses.get(status, 0) + 1
@@ -106,7 +107,8 @@ async def _client(
     writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def one_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of the next answer."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

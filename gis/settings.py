@@ -21,6 +21,7 @@ DESCRIPTIONS: dict[str, str] = {
     "dsn": "PostgreSQL connection string; when given, no embedded server is started.",
     "app_dsn": "Connection string of the serving role, when it is not that of dsn.",
     "city": "City file; the default is the shipped config/city.yml.",
+    "tiles_dir": "Folder of tile archives; the default is tiles in data_dir.",
     "host": "Address to listen on.",
     "port": "Port to listen on.",
     "workers": "Server processes; 0 means one for each core, at most 4.",
@@ -65,6 +66,7 @@ class Settings:
     dsn: str = ""
     app_dsn: str = ""
     city: str = ""
+    tiles_dir: str = ""
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 0
@@ -105,6 +107,11 @@ class Settings:
     def to_env(self) -> dict[str, str]:
         """The same settings as environment variables, for child processes."""
         return {f"BANDOSO_{f.name.upper()}": str(getattr(self, f.name)) for f in fields(self)}
+
+    @property
+    def tiles_folder(self) -> Path:
+        """Where archives of tiles are (bandoso tiles build)."""
+        return Path(self.tiles_dir) if self.tiles_dir else self.data_dir / "tiles"
 
     def load_city(self) -> City:
         """The city's configuration."""

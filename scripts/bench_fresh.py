@@ -4,11 +4,11 @@ processes, archives of tiles if they were built, and clients that load tiles all
     scripts/bench fresh --parcels 100000
     scripts/bench fresh --data-dir FOLDER --edits 1000     a demo city that was made before (it is changed)
 
-Ten edits a second: a parcel's land use changes, and one second after the answer the parcel's tile is fetched,
-by a connection of its own (so that any of the server's processes may answer), at level 16 and, in turn, at 15,
-17 and in the tile of all layers. ``wrong``: tiles that do not show it; the goal is none. ``seen_ms``: from
-another tenth of the edits, how long after the answer a tile first showed it, asked for again and again. With
---kill the listening connections of all server processes are ended every two seconds.
+Ten edits a second: a land use changes, and one second after the answer the parcel's tile is fetched, by a
+connection of its own (so that any of the server's processes may answer), at level 16 and, in turn, at 15, 17
+and in the tile of all layers. ``wrong``: tiles that do not show it; the goal is none. ``seen_ms``: of another
+tenth of the edits, how long after the answer a tile first showed it. --kill: the listening connections of all
+server processes are ended every two seconds.
 """
 
 from __future__ import annotations

@@ -1,65 +1,35 @@
-"""The archives that a process serves from: opened as they are built, used only where they are right.
-
-Files of one folder: ``<layer id>.pmtiles`` for each layer, and ``public.pmtiles`` with all public layers in
-one tile. The metadata of each holds ``bandoso``: when it was made (a Stamp), of which layers in which
-definition, and its deepest level (``describe``).
-"""
+"""The archives that a process serves from: opened as they are built, used only where they are right."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from layers.registry import Catalogue, Layer
 from tiles.archive import Archive
-from tiles.follow import Freshness, Stamp
+from tiles.archived import PUBLIC, Made, archived_layers, file_of, made_of
+from tiles.follow import Freshness
 from tiles.grid import Tile
+from tiles.hilbert import tile_id
 from tiles.pmtiles import ArchiveError
 
-LOG = logging.getLogger("bandoso.tiles")
+LOG: Final = logging.getLogger("bandoso.tiles")
 
-SUFFIX: Final = ".pmtiles"
-#: The archive of all public layers. No layer's id is a single word of the city's (they have a sector), and a
-#: layer called so would be refused an archive of its own.
-PUBLIC: Final = "public"
-#: Raised when the same features and definition give other tiles.
-VERSION: Final = 1
-#: Levels 0 to this are in an archive.
-MAX_ZOOM: Final = 16
+Identity = tuple[int, int, int, int]
 
 
-def mark_of(layer: Layer) -> str:
-    """Something else whenever the layer's tiles may differ for another reason than its features."""
-    definition = layer.definition.model_dump_json()
-    return hashlib.sha256(f"{VERSION} {layer.id} {definition}".encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class _Stored:
+    """An open archive that was made of layers as they are defined now."""
 
-
-def describe(made: Stamp, layers: Iterable[Layer], max_zoom: int) -> dict[str, Any]:
-    """The member ``bandoso`` of an archive's metadata."""
-    return {
-        "stamp": asdict(made),
-        "layers": {layer.id: mark_of(layer) for layer in layers},
-        "max_zoom": max_zoom,
-    }
-
-
-class Stored:
-    """An open archive, and what it says of itself. Raises ArchiveError when it is not one of ours."""
-
-    def __init__(self, path: Path) -> None:
-        self.archive = Archive(path)
-        said = self.archive.metadata.get("bandoso")
-        try:
-            self.made = Stamp(**said["stamp"])  # type: ignore[index]
-            self.marks: Mapping[str, str] = dict(said["layers"])  # type: ignore[index]
-            self.max_zoom = int(said["max_zoom"])  # type: ignore[index]
-        except (TypeError, KeyError, ValueError):
-            self.archive.close()
-            raise ArchiveError("this archive was not made by bandoso tiles build") from None
+    name: str
+    archive: Archive
+    made: Made
+    #: The layer, if it is of one alone.
+    layer: Layer | None
 
 
 class Shelf:
@@ -68,97 +38,95 @@ class Shelf:
     def __init__(self, folder: Path, freshness: Freshness) -> None:
         self._folder = folder
         self._freshness = freshness
-        self._open: dict[str, Stored] = {}
-        self._failed: dict[str, tuple[int, ...]] = {}
-        self._marks: dict[int, tuple[Layer, str]] = {}
-        self._public: tuple[Catalogue, Stored, bool] | None = None
+        self._catalogue: Catalogue | None = None
+        self._seen: dict[str, Identity] = {}
+        self._stored: dict[str, _Stored] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        """How many archives are used."""
+        return len(self._stored)
 
     def close(self) -> None:
         """Close all files."""
-        for stored in self._open.values():
-            stored.archive.close()
-        self._open.clear()
+        for one in self._stored.values():
+            one.archive.close()
+        self._stored = {}
 
-    def look(self) -> bool:
-        """Open what is new and let go of what is gone; True when anything changed.
+    def look(self, catalogue: Catalogue) -> bool:
+        """Open what is new and let go of what is gone; True when anything changed. To be run in a thread.
 
-        A file that cannot be read is said once, and tiles are rendered instead.
+        ``catalogue``: the public layers, as they are served now. An archive of other definitions is not
+        used, nor one that cannot be read, which is said once: their tiles are rendered.
         """
-        found: dict[str, tuple[int, ...]] = {}
-        try:
-            for path in self._folder.glob(f"*{SUFFIX}"):
-                status = path.stat()
-                found[path.name.removesuffix(SUFFIX)] = (
-                    status.st_dev,
-                    status.st_ino,
-                    status.st_mtime_ns,
-                    status.st_size,
-                )
-        except OSError:  # replaced at this very moment; the next look sees it
+        layers = archived_layers(catalogue)
+        seen = {}
+        for name in (PUBLIC, *(layer.id for layer in layers)):
+            identity = _identity(file_of(self._folder, name))
+            if identity is not None:
+                seen[name] = identity
+        if seen == self._seen and catalogue is self._catalogue:
             return False
-        fresh = {
-            name: identity
-            for name, identity in found.items()
-            if self._failed.get(name) != identity
-            and (name not in self._open or self._open[name].archive.identity != identity)
-        }
-        gone = self._open.keys() - found.keys()
-        if not fresh and not gone:
-            return False
-        shelf = {name: stored for name, stored in self._open.items() if name not in gone}
-        for name, identity in fresh.items():
+        stored: dict[str, _Stored] = {}
+        for name, identity in seen.items():
+            some = layers if name == PUBLIC else (catalogue.layers[name],)
             try:
-                shelf[name] = Stored(self._folder / f"{name}{SUFFIX}")
-                self._failed.pop(name, None)
+                one = self._open(name, some, catalogue, self._stored.get(name))
             except (ArchiveError, OSError) as error:
-                shelf.pop(name, None)
-                self._failed[name] = identity
-                LOG.warning("the archive %s%s is not used: %s", name, SUFFIX, error)
-        self._open = shelf  # (a file that is replaced is closed when nobody reads it any more)
-        for stored in shelf.values():
-            self._freshness.needed_since(stored.made)
+                if self._seen.get(name) != identity:
+                    LOG.warning("the archive of %s is not used: %s", name, error)
+            else:
+                if one is not None:
+                    stored[name] = one
+        # Files that were replaced are closed when nobody reads them any more.
+        self._seen, self._catalogue, self._stored = seen, catalogue, stored
+        for one in stored.values():
+            self._freshness.needed_since(one.made.stamp)
         return True
+
+    def _open(
+        self, name: str, layers: Sequence[Layer], catalogue: Catalogue, before: _Stored | None
+    ) -> _Stored | None:
+        if before is not None and before.archive.identity == self._seen.get(name) == _identity(
+            file_of(self._folder, name)
+        ):
+            archive, known = before.archive, before.made
+            if catalogue is self._catalogue:
+                return before
+        else:
+            archive = Archive(file_of(self._folder, name))
+            known = made_of(archive)
+        if not known.is_of(layers, known.max_zoom):
+            LOG.info("the archive of %s was made of another definition: bandoso tiles build", name)
+            return None
+        return _Stored(name, archive, known, layers[0] if name != PUBLIC else None)
 
     def get(self, layer: Layer, tile: Tile) -> bytes | None:
         """The packed tile of a public layer; empty where nothing is in it; None: it has to be rendered."""
-        stored = self._open.get(layer.id)
-        if stored is None or layer.id == PUBLIC or stored.marks != {layer.id: self._mark(layer)}:
-            return None
-        return self._read(layer.id, stored, (layer.id,), tile)
+        one = self._stored.get(layer.id)
+        return None if one is None or one.layer is not layer else self._read(one, (layer.id,), tile)
 
     def get_all(self, catalogue: Catalogue, layers: Sequence[str], tile: Tile) -> bytes | None:
-        """The same of all public layers of a catalogue in one tile; ``layers`` are those that it shows."""
-        stored = self._open.get(PUBLIC)
-        if stored is None or not self._holds_all(catalogue, stored):
+        """The same of all public layers of the catalogue in one tile; ``layers``: those that it shows."""
+        one = self._stored.get(PUBLIC)
+        return None if one is None or catalogue is not self._catalogue else self._read(one, layers, tile)
+
+    def _read(self, one: _Stored, layers: Sequence[str], tile: Tile) -> bytes | None:
+        known = one.made
+        if tile.z > known.max_zoom or not self._freshness.is_right(known.stamp, layers, tile):
             return None
-        return self._read(PUBLIC, stored, layers, tile)
-
-    def _holds_all(self, catalogue: Catalogue, stored: Stored) -> bool:
-        """Whether the archive has the public layers, and none that is not public any more."""
-        known = self._public
-        if known is None or known[0] is not catalogue or known[1] is not stored:
-            same = stored.marks == {layer.id: self._mark(layer) for layer in catalogue.public()}
-            known = self._public = (catalogue, stored, same)
-        return known[2]
-
-    def _read(self, name: str, stored: Stored, layers: Sequence[str], tile: Tile) -> bytes | None:
-        if tile.z > stored.max_zoom or not self._freshness.is_right(stored.made, layers, tile):
+        if known.missing and tile_id(tile.z, tile.x, tile.y) in known.missing:
             return None
         try:
-            return stored.archive.get(tile.z, tile.x, tile.y) or b""
+            return one.archive.get(tile.z, tile.x, tile.y) or b""
         except (ArchiveError, OSError) as error:
-            LOG.warning("the archive %s%s is not used any more: %s", name, SUFFIX, error)
-            self._failed[name] = stored.archive.identity
-            self._open.pop(name, None)
+            LOG.warning("the archive of %s is not used any more: %s", one.name, error)
+            self._stored.pop(one.name, None)
             return None
 
-    def _mark(self, layer: Layer) -> str:
-        known = self._marks.get(id(layer))
-        if known is None or known[0] is not layer:  # an id may come again after its layer is gone
-            if len(self._marks) > 1000:
-                self._marks.clear()
-            known = self._marks[id(layer)] = (layer, mark_of(layer))
-        return known[1]
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

@@ -104,6 +104,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         freshness = app.state.freshness = Freshness(
             db.app_dsn, city.crs.storage, lambda layer: tiles.buffer_of(state, layer)
         )
+        app.state.tiles = tiles.Tiles(state, freshness)
         freshness.start()
         app.state.listeners = Listeners(settings.feed_listeners, settings.feed_client)
         on_ending(follower.end)
@@ -115,6 +116,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
                 _observe(state),
                 _warm(app.state.ogc),
                 _warm_edits(state, app.state.somebody),
+                app.state.tiles.watch(),
             )
         ]
         try:
@@ -125,6 +127,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             await asyncio.gather(*tasks, return_exceptions=True)
             await follower.stop()
             await freshness.stop()
+            app.state.tiles.shelf.close()
             await asyncio.to_thread(state.editors.close)
             await pool.close(timeout=5)
             metrics.forget_process()

@@ -1,8 +1,9 @@
 """OGC API Tiles: the tiles themselves (their descriptions are in gis.api.tilesets).
 
-A tile that anyone may see is kept in memory for as long as no change touches it (tiles.follow); others are
-rendered for each request. Requests for the same tile that meet share one query, and clients ask again with
-its ETag. An address that cannot exist is a problem document, a tile without features is 204.
+A tile that anyone may see comes from an archive or from memory for as long as no change touches it
+(tiles.follow); others are rendered for each request. Requests for the same tile that meet share one query,
+and clients ask again with its ETag. An address that cannot exist is a problem document, a tile without
+features is 204.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from tiles.grid import Tile
 from tiles.keep import Keep
 from tiles.packed import Packed, pack
 from tiles.query import Plan, Plans, shows
-from tiles.render import render
+from tiles.render import EMPTY, render
+from tiles.shelf import Shelf
 
 _TILES = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf"
 _TMS = "http://www.opengis.net/spec/tms/2.0/conf"
@@ -61,6 +63,10 @@ CONFORMANCE = (
 
 RENDERED = Counter("bandoso_tiles_rendered", "Tiles rendered by the database.")
 KEPT = Counter("bandoso_tiles_kept", "Tiles answered from memory.")
+STORED = Counter("bandoso_tiles_stored", "Tiles answered from an archive.")
+
+#: Seconds between two looks for new archives.
+LOOK = 2.0
 
 #: Kept by browsers and proxies, but shown only after asking whether it is still right.
 CACHE_CONTROL = "public, max-age=0, must-revalidate"
@@ -74,10 +80,14 @@ class Wanted:
     """A tile as somebody may see it. ``state`` is anyone's where nothing in it is hidden from anyone."""
 
     state: State
+    #: The layers that are in tiles of this level, and the statement that renders them.
+    layers: tuple[Layer, ...]
     plan: Plan
     tile: Tile
-    #: Whether it may be kept: anyone may see all of it, and all changes of it are told.
+    #: Whether it may be kept: anyone may see all of it.
     lasting: bool
+    #: Whether it has all layers that anyone may see.
+    everything: bool
 
     @property
     def key(self) -> Hashable:
@@ -98,6 +108,7 @@ class Tiles:
     def __init__(self, state: State, freshness: Freshness) -> None:
         self._public = state
         self._freshness = freshness
+        self.shelf = Shelf(state.settings.tiles_folder, freshness)
         self._kept: Keep[Packed | None] = Keep()
         self._plans = Plans(state.catalogue, state.city.crs.storage)
         self._members: OrderedDict[str, Plans] = OrderedDict()
@@ -108,18 +119,19 @@ class Tiles:
 
         Attributes that are hidden are in nobody's tiles (layers.validate), so only restricted layers differ.
         """
-        shown = [
+        shown = tuple(
             state.known.layers[layer.id] if layer.access == "public" else layer
             for layer in layers
             if shows(layer, tile.z)
-        ]
+        )
         if not any(layer.revealed for layer in shown):
             state = self._public
         plan = self._plans_of(state).get(shown, tile.z)
         if plan is None:
             return None
-        lasting = state is self._public and all(is_followed(layer) for layer in shown)
-        return Wanted(state, plan, tile, lasting)
+        lasting = state is self._public and all(layer.access == "public" for layer in shown)
+        everything = lasting and len(layers) == len(state.catalogue.public())
+        return Wanted(state, shown, plan, tile, lasting, everything)
 
     def _plans_of(self, state: State) -> Plans:
         storage = state.city.crs.storage
@@ -135,15 +147,26 @@ class Tiles:
         return kept
 
     def at_hand(self, wanted: Wanted) -> tuple[Packed | None] | None:
-        """The tile (None: it is empty), if it is kept and right; else None."""
-        kept = self._kept.get(wanted.key) if wanted.lasting else None
+        """The tile (None: it is empty), if it is stored or kept and right; else None."""
+        if not wanted.lasting:
+            return None
+        if wanted.everything:
+            stored = self.shelf.get_all(wanted.state.catalogue, wanted.plan.layers, wanted.tile)
+        elif len(wanted.layers) == 1:
+            stored = self.shelf.get(wanted.layers[0], wanted.tile)
+        else:
+            stored = None
+        if stored is not None:
+            STORED.inc()
+            return (Packed(stored) if stored else None,)
+        kept = self._kept.get(wanted.key)
         if kept is None:
             return None
         packed, made = kept
-        if self._freshness.is_right(made, wanted.plan.layers, wanted.tile):
-            KEPT.inc()
-            return (packed,)
-        return None
+        if not self._freshness.is_right(made, wanted.plan.layers, wanted.tile):
+            return None
+        KEPT.inc()
+        return (packed,)
 
     async def get(self, wanted: Wanted) -> Packed | None:
         """The tile; None when it is empty. Requests of the same tile that meet share one query."""
@@ -157,17 +180,36 @@ class Tiles:
         return await self._flights.get((wanted.key, since), partial(self._make, wanted, made))
 
     async def _make(self, wanted: Wanted, made: Stamp | None) -> Packed | None:
-        state = wanted.state
-        async with state.pool.connection() as connection:
-            rendered = await render(connection, wanted.plan, wanted.tile, state.city.crs.storage)
-        RENDERED.inc()
+        """Layers that are stored and right come from their archives, the others from the database."""
+        state, tile, order = wanted.state, wanted.tile, wanted.plan.layers
+        stored: dict[str, bytes] = {}
+        plan: Plan | None = wanted.plan
+        if wanted.lasting and len(self.shelf):
+            for layer in wanted.layers:
+                found = self.shelf.get(layer, tile)
+                if found is not None:
+                    stored[layer.id] = found
+            if stored:
+                left = [layer for layer in wanted.layers if layer.id not in stored]
+                plan = self._plans_of(state).get(left, tile.z) if left else None
+        rendered = EMPTY
+        if plan is not None:
+            async with state.pool.connection() as connection:
+                rendered = await render(connection, plan, tile, state.city.crs.storage)
+            RENDERED.inc()
         if sum(map(len, rendered.layers.values())) > IN_THREAD:
-            packed = await asyncio.to_thread(pack, rendered)
+            packed = await asyncio.to_thread(pack, rendered, stored, order)
         else:
-            packed = pack(rendered)
+            packed = pack(rendered, stored, order)
         if made is not None:
             self._kept.put(wanted.key, packed, made, len(packed.packed) if packed else 0)
         return packed
+
+    async def watch(self) -> None:
+        """Open archives that are built while this process runs; until cancelled."""
+        while True:
+            await asyncio.to_thread(self.shelf.look, self._public.catalogue)
+            await asyncio.sleep(LOOK)
 
 
 def buffer_of(state: State, layer_id: str) -> int:
@@ -176,17 +218,9 @@ def buffer_of(state: State, layer_id: str) -> int:
     return layer.definition.tiles.buffer if layer else MOST_BUFFER
 
 
-def is_followed(layer: Layer) -> bool:
-    """Whether all changes of a layer are told, so that its tiles can be kept."""
-    return layer.access == "public" and (layer.definition.editable or layer.definition.history)
-
-
 def tiles_of(request: Request) -> Tiles:
-    """The tile routes' own state; made at the first request of the application."""
-    kept = getattr(request.app.state, "tiles", None)
-    if kept is None:
-        kept = request.app.state.tiles = Tiles(request.app.state.bandoso, request.app.state.freshness)
-    return cast(Tiles, kept)
+    """The tile routes' own state."""
+    return cast(Tiles, request.app.state.tiles)
 
 
 async def get_collection_tile(request: Request) -> Response:

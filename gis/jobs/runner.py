@@ -142,6 +142,7 @@ class Runner:
             if now - self._purged >= PURGE:
                 self._purged = now
                 queue.purge(connection)
+                connection.execute("SELECT bandoso.forget_notes(now() - interval '30 days')")
             self._fill(connection)
             self._keep_spare(now)
             for run in self.runs:

@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 
 from gis.api.problems import Problems, on_known_error
 from gis.api.state import State
-from gis.api.tiles import ROUTES
+from gis.api.tiles import ROUTES, Tiles
 from gis.city import City
 from gis.db.pool import open_reader_pool
 from gis.db.server import Database
@@ -137,9 +137,8 @@ async def application(
     )
     pool = await open_reader_pool(replace(settings, pool_size=2), db)
     app.state.bandoso = State(settings, city, catalogue, pool)
-    app.state.freshness = Freshness(
-        db.app_dsn, city.crs.storage, lambda _: 0
-    )  # follows nothing: keeps nothing
+    freshness = Freshness(db.app_dsn, city.crs.storage, lambda _: 0)  # follows nothing: keeps nothing
+    app.state.tiles = Tiles(app.state.bandoso, freshness)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client, app
     await pool.close()

@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from layers.model import Level, Values
+from layers.registry import TileFilter
 
 Array = NDArray[Any]
 
@@ -69,6 +70,14 @@ def derive(level: Level, attributes: Sequence[str], features: Features, unit: fl
         return []
     make = {"blocks": _blocks, "lines": _lines, "points": _points, "features": _features}[level.kind]
     return list(make(level, tuple(attributes), chosen, unit))
+
+
+def seen(features: Features, hidden: TileFilter | None) -> Features:
+    """Those that are seen at a zoom (Layer.tile_filter)."""
+    if hidden is None:
+        return features
+    named = _holds(features.values[hidden.field], hidden.values)
+    return features[~named if hidden.others else named]
 
 
 def _wanted(level: Level, features: Features) -> NDArray[np.bool_]:
@@ -160,8 +169,7 @@ def _main_keys(parts: Array, features: Features, names: tuple[str, ...]) -> list
         covered[j][keys[i]] = covered[j].get(keys[i], 0.0) + float(areas[i])
     nothing = (None,) * len(names)
     return [
-        min(by, key=lambda key: (-round(by[key], 6), _sortable(key))) if by else nothing
-        for by in covered
+        min(by, key=lambda key: (-round(by[key], 6), _sortable(key))) if by else nothing for by in covered
     ]
 
 
@@ -171,14 +179,15 @@ def _bridged(parts: Sequence[shapely.Geometry], level: Level, unit: float) -> Ar
     wide = level.bridge * unit / 2
     grown = shapely.union_all(shapely.buffer(parts, wide, join_style="mitre", mitre_limit=1.5))
     back = shapely.buffer(grown, min(4 * unit, wide / 2) - wide, join_style="mitre", mitre_limit=2)
-    return shapely.get_parts(shapely.simplify(back, level.simplify * unit))
+    found: Array = shapely.get_parts(shapely.simplify(back, level.simplify * unit))
+    return found
 
 
 def _simplified_together(parts: Array, tolerance: float) -> Array:
     """Polygons simplified so that those which touch still do, without gaps and overlaps."""
     if not tolerance or not len(parts):
         return parts
-    found = shapely.coverage_simplify(parts, tolerance)
+    found: Array = shapely.coverage_simplify(parts, tolerance)
     wrong = ~shapely.is_valid(found) | shapely.is_empty(found)
     if wrong.any():  # they were no coverage
         found[wrong] = shapely.make_valid(shapely.simplify(parts[wrong], tolerance / 2))
@@ -228,7 +237,9 @@ def _extend(lines: Array, least: float) -> NDArray[np.bool_]:
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
     np.minimum.at(low, of_line, bounds[:, :2])
     np.maximum.at(high, of_line, bounds[:, 2:])
-    return ((high - low).max(axis=1) >= least)[of_line]
+    wide: NDArray[np.bool_] = (high - low).max(axis=1) >= least
+    found: NDArray[np.bool_] = wide[of_line]
+    return found
 
 
 def _points(level: Level, names: tuple[str, ...], features: Features, unit: float) -> Iterator[Row]:

@@ -20,6 +20,7 @@ from psycopg import sql
 from gis.crs import WEB_MERCATOR, definition, transform_box
 from gis.db.sql import column, table
 from layers.registry import Catalogue, Layer
+from tiles.general import is_low, low_part
 from tiles.grid import EXTENT, MAX_ZOOM, SOURCE_MAX_ZOOM, Tile
 
 #: Most features of one layer in one tile. A tile that has more says so (Rendered.truncated): it is the
@@ -54,17 +55,8 @@ def attributes(layer: Layer, z: int) -> tuple[str, ...]:
 
     Only public fields; ``fid`` is not among them, since it is the id of the feature.
     """
-    definition = layer.definition
     public = {f.name for f in layer.public_fields} - {"fid"}
-    wanted = [
-        name for first, names in sorted(definition.tiles.attributes.items()) if first <= z for name in names
-    ]
-    style = definition.style
-    if style.classes:
-        wanted.append(style.classes.field)
-    if style.label and style.label.min_zoom <= z:
-        wanted.append(style.label.field)
-    return tuple(name for name in dict.fromkeys(wanted) if name in public)
+    return tuple(name for name in layer.tile_fields(z) if name in public)
 
 
 def plan(layers: Sequence[Layer], z: int) -> Plan | None:
@@ -84,6 +76,11 @@ def plan(layers: Sequence[Layer], z: int) -> Plan | None:
 
 def _one(layer: Layer, z: int, values: list[list[str]]) -> sql.Composed:
     """The aggregate of one layer; appends to ``values`` what it binds."""
+    if is_low(layer, z):
+        low = low_part(layer, z, attributes(layer, z), list(_by_value(layer, z, values)))
+        return sql.SQL(
+            "SELECT {id}::text, ST_AsMVT(t, {id}, {extent}, 'geom', 'fid'), count(*) FROM ({low}) AS t"
+        ).format(id=sql.Literal(layer.id), extent=sql.Literal(EXTENT), low=low)
     conditions = [sql.SQL("geom && $1::geometry"), *_by_value(layer, z, values)]
     # A height would move the point by a millimetre in the datum shift (crs.md), and costs.
     shape = sql.SQL("geom" if layer.definition.z == "none" else "ST_Force2D(geom)")

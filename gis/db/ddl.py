@@ -218,6 +218,12 @@ def history_statement(layer: Layer, table: str | None = None) -> Composed:
     return SQL("SELECT {}({}::regclass, {})").format(Identifier(OWN, "attach_history"), on, versions)
 
 
+def low_statement(table: str) -> Composed:
+    """From now on changes of the table make stale what is derived of it (gis.db.low); now all of it is."""
+    on = Literal(Identifier(LAYERS, table).as_string(None))
+    return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, "low_attach"), on)
+
+
 def swap_statements(layer: Layer, built: str) -> list[Composed]:
     """Put the filled, indexed copy ``built`` in the place of the layer's table; the old one is dropped.
 
@@ -235,6 +241,7 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
         *statements,
         count_statement(layer.id),
         history_statement(layer),
+        low_statement(layer.id),
         *open_statements(layer),
         web_swap_statement(layer.id),
     ]

@@ -21,6 +21,7 @@ from gis.db.apply import apply_catalogue
 from gis.db.connect import connect
 from gis.db.crs_rows import write_crs_rows
 from gis.db.definition import context
+from gis.db.low import prepare_low
 from gis.db.missing_indexes import build_missing_indexes
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
@@ -71,7 +72,11 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         fresh = ensure_roles(connection) or fresh
         write_crs_rows(connection)
         harden(connection, again=fresh)
-        apply_catalogue(connection, catalogue, city)
+        try:
+            apply_catalogue(connection, catalogue, city)
+        finally:  # layers that were not refused are served
+            if not connection.broken:
+                prepare_low(connection, catalogue, city)
         write_agencies(connection, city, catalogue)
         build_missing_indexes(connection, catalogue)
         fill_sheet_layers(connection, city, catalogue)

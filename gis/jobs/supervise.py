@@ -1,4 +1,4 @@
-"""Keeps a job runner beside a server: started with it, started again when it ends, stopped with it."""
+"""Keeps processes beside a server, the job runner above all: started with it, stopped with it."""
 
 from __future__ import annotations
 
@@ -17,37 +17,33 @@ from gis.settings import Settings
 
 LOG = logging.getLogger("bandoso.jobs")
 
-#: A runner has that long to put its jobs back when the server stops (seconds).
+#: So long such a process has to end when the server stops (seconds): a runner puts its jobs back.
 STOP = 5.0
-#: Seconds between two starts of a runner that ends at once, at most.
+#: Seconds between two starts of one that ends at once, at most.
 PATIENCE = 30.0
 
 
-class Supervisor:
-    """``start()`` and ``stop()``; nothing is started where ``settings.job_slots`` is 0."""
+class Beside:
+    """A process beside a server: started with it, started again when it ends, stopped with it.
 
-    def __init__(self, settings: Settings, owner_dsn: str) -> None:
-        self._slots = settings.job_slots
-        # One name for all runners that this server starts: a new one takes over its jobs at once.
-        self._environment = {
-            **replace(settings, dsn="", app_dsn="").to_env(),
-            OWNER_DSN: owner_dsn,
-            NAME: secrets.token_hex(8),
-            SLOTS: str(self._slots),
-        }
+    It runs ``python -m module`` with ``environment`` added; its standard input ends when the server does,
+    however it does, and SIGTERM asks it to end within STOP seconds.
+    """
+
+    def __init__(self, module: str, environment: dict[str, str], name: str) -> None:
+        self._module, self._environment, self._name = module, environment, name
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name="job-runner", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=name.replace(" ", "-"), daemon=True)
 
     def start(self) -> None:
-        """Start the runner and watch over it."""
-        if self._slots:
-            self._start()
-            self._thread.start()
+        """Start the process and watch over it."""
+        self._start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """End the runner; its jobs go back into the queue."""
+        """End the process."""
         with self._lock:
             self._stopping.set()
             process = self._process
@@ -66,11 +62,11 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gis.jobs.runner"],
+                [sys.executable, "-m", self._module],
                 stdin=subprocess.PIPE,  # ends when this process does, however it does
                 stdout=2,
                 env={**os.environ, **self._environment},
-                start_new_session=True,  # Ctrl-C is for the server, which stops the runner in order
+                start_new_session=True,  # Ctrl-C is for the server, which stops it in order
             )
 
     def _keep(self) -> None:
@@ -84,8 +80,28 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             wait = 0.0 if time.monotonic() - began > PATIENCE else min(PATIENCE, wait * 2 or 0.2)
-            LOG.warning("the job runner ended with %d and is started again", code)
+            LOG.warning("the %s ended with %d and is started again", self._name, code)
             if process.stdin:
                 process.stdin.close()
             self._stopping.wait(wait)
             self._start()
+
+
+class Supervisor(Beside):
+    """Keeps a job runner; nothing is started where ``settings.job_slots`` is 0. The jobs of a runner that is
+    stopped go back into the queue."""
+
+    def __init__(self, settings: Settings, owner_dsn: str) -> None:
+        self._slots = settings.job_slots
+        environment = {
+            **replace(settings, dsn="", app_dsn="").to_env(),
+            OWNER_DSN: owner_dsn,
+            # One name for all runners that this server starts: a new one takes over its jobs at once.
+            NAME: secrets.token_hex(8),
+            SLOTS: str(self._slots),
+        }
+        super().__init__("gis.jobs.runner", environment, "job runner")
+
+    def start(self) -> None:
+        if self._slots:
+            super().start()

@@ -30,6 +30,10 @@ GRANT EXECUTE ON FUNCTION
     bandoso.feed_versions(text, bigint[], integer[], integer, boolean, integer),
     bandoso.changed_boxes(bigint, bigint, integer), bandoso.boxes_known_after()
     TO bandoso_reader, bandoso_member;
+-- Low zooms (0017): tables of schema web are granted one by one.
+GRANT EXECUTE ON FUNCTION
+    bandoso.low_horizon(), bandoso.low_changes(bigint, bigint), bandoso.low_stale(text[], public.box2d, public.box2d)
+    TO bandoso_reader, bandoso_member;
 GRANT EXECUTE ON FUNCTION bandoso.applied_layers() TO bandoso_reader, bandoso_member;
 -- What was (0013): the views of schema past are granted one by one (gis.db.past).
 GRANT EXECUTE ON FUNCTION

@@ -19,9 +19,11 @@ from psycopg import sql
 
 from gis.crs import WEB_MERCATOR, definition, transform_box
 from gis.db.sql import column, table
+from gis.db.web import has_web
 from layers.registry import Catalogue, Layer
 from tiles.general import is_low, low_part
 from tiles.grid import EXTENT, MAX_ZOOM, SOURCE_MAX_ZOOM, Tile
+from tiles.web import GAPS, web_part
 
 #: Most features of one layer in one tile. A tile that has more says so (Rendered.truncated): it is the
 #: guard of a wrongly set min_zoom, not a way of thinning.
@@ -68,7 +70,7 @@ def plan(layers: Sequence[Layer], z: int) -> Plan | None:
     parts = [_one(layer, z, values) for layer in shown]
     return Plan(
         layers=tuple(layer.id for layer in shown),
-        statement=sql.SQL(" UNION ALL ").join(parts).as_string(None).encode(),
+        statement=(GAPS + sql.SQL(" UNION ALL ").join(parts)).as_string(None).encode(),
         values=tuple(values),
         buffer=max(layer.definition.tiles.buffer for layer in shown),
     )
@@ -81,6 +83,13 @@ def _one(layer: Layer, z: int, values: list[list[str]]) -> sql.Composed:
         return sql.SQL(
             "SELECT {id}::text, ST_AsMVT(t, {id}, {extent}, 'geom', 'fid'), count(*) FROM ({low}) AS t"
         ).format(id=sql.Literal(layer.id), extent=sql.Literal(EXTENT), low=low)
+    if has_web(layer):
+        stored = web_part(
+            layer, z, attributes(layer, z), list(_by_value(layer, z, values)), MAX_FEATURES + 1
+        )
+        return sql.SQL(
+            "SELECT {id}::text, ST_AsMVT(t, {id}, {extent}, 'geom', 'fid'), count(*) FROM ({stored}) AS t"
+        ).format(id=sql.Literal(layer.id), extent=sql.Literal(EXTENT), stored=stored)
     conditions = [sql.SQL("geom && $1::geometry"), *_by_value(layer, z, values)]
     # A height would move the point by a millimetre in the datum shift (crs.md), and costs.
     shape = sql.SQL("geom" if layer.definition.z == "none" else "ST_Force2D(geom)")

@@ -57,14 +57,19 @@ def web_table(layer: Layer) -> Identifier:
 
 def web_fields(layer: Layer) -> tuple[FieldDef, ...]:
     """The attributes of the web table: all that tiles of any level need, in the layer's order."""
-    wanted = {*layer.tile_fields(_LAST_ZOOM)}
+    wanted = {name for z in range(_ZOOMS) for name in layer.tile_fields(z)}
     chosen = layer.definition.tiles.zooms_by
     if chosen is not None:
         wanted.add(chosen.field)
     return tuple(f for f in layer.fields if f.access == "public" and f.name in wanted and f.name != "fid")
 
 
-_LAST_ZOOM = 22
+_ZOOMS = 23
+
+
+def tile_text(f: FieldDef, value: Composable) -> Composed:
+    """SQL of a field's value as it is in tiles."""
+    return SQL(_TYPES[f.type][1]).format(value)
 
 
 def public_names(layer: Layer) -> tuple[str, ...]:
@@ -148,7 +153,7 @@ def _select(layer: Layer, source: Composable) -> Composed:
     values: list[Composable] = [
         column("fid", alias),
         _clearance(layer),
-        *(SQL(_TYPES[f.type][1]).format(column(f.name, alias)) for f in web_fields(layer)),
+        *(tile_text(f, column(f.name, alias)) for f in web_fields(layer)),
         SQL("m.geom"),
         feature_text(alias, geometry_text(degrees), public_names(layer)),
     ]
@@ -217,12 +222,15 @@ BEGIN
         DELETE FROM {on} AS w USING old_rows AS o WHERE w.fid = o.fid;
         RETURN NULL;
     END IF;
-    IF TG_OP = 'UPDATE' AND (rows > {most} OR EXISTS
-        (SELECT FROM old_rows AS o WHERE NOT EXISTS (SELECT FROM new_rows AS n WHERE n.fid = o.fid)))
-    THEN
-        DELETE FROM {on} AS w USING old_rows AS o WHERE w.fid = o.fid;
-        SELECT min(fid), max(fid) INTO low, high FROM new_rows;
-        PERFORM bandoso.web_gap_hold({name}, low, high);
+    IF TG_OP = 'UPDATE' THEN
+        -- Of very many, and where fids have changed (loads alone may do that): taken away, then made anew.
+        IF rows > {most} OR EXISTS
+            (SELECT FROM old_rows AS o WHERE NOT EXISTS (SELECT FROM new_rows AS n WHERE n.fid = o.fid))
+        THEN
+            DELETE FROM {on} AS w USING old_rows AS o WHERE w.fid = o.fid;
+            SELECT min(fid), max(fid) INTO low, high FROM new_rows;
+            PERFORM bandoso.web_gap_hold({name}, low, high);
+        END IF;
     END IF;
     IF rows > {most} THEN
         PERFORM bandoso.web_gap_add({name}, low, high);

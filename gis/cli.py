@@ -21,6 +21,7 @@ class LazyGroup(click.Group):
         "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
         "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
         "finding": ("gis.checks.cli_finding", "finding", "Look at findings; accept them with a reason."),
+        "tiles": ("gis.cli_tiles", "tiles", "Build archives of vector tiles; prove them."),
         "user": ("gis.cli_user", "user", "Manage accounts: who may see and change what."),
         "history": ("gis.cli_history", "history", "Show the versions of a feature; purge old history."),
         "changesets": ("gis.cli_history", "changesets", "List who changed what, and when."),

@@ -1,9 +1,8 @@
-"""What bandoso's own archives are: their files, what they are made of, when they were made. No database."""
+"""What bandoso's own archives are made of, and how they say it. Servers read them from tiles.shelf."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,19 +14,31 @@ from tiles import tilejson
 from tiles.archive import Archive
 from tiles.follow import Stamp
 from tiles.pmtiles import ArchiveError
-from tiles.query import plan, shows
+from tiles.query import plan
 
-#: The archive of all public layers in one tile; no layer may have this id.
+SUFFIX: Final = ".pmtiles"
+#: The archive of all public layers. A layer called so would get no archive of its own.
 PUBLIC: Final = "public"
-#: Deepest level that is archived; deeper tiles are small, and rendered.
+#: Raised when the same features and definition give other tiles.
+VERSION: Final = 1
+#: Levels 0 to this are in an archive; deeper tiles are small, and rendered.
 MAX_ZOOM: Final = 16
-#: Goes up when archives are made otherwise from the same data.
-_VERSION: Final = 1
+
+
+def mark_of(layer: Layer) -> str:
+    """Changes when the same features would give other tiles: another definition, or other statements.
+
+    Takes some milliseconds: the statements of all levels are made.
+    """
+    digest = hashlib.sha256(f"{VERSION} {layer.id} {layer.definition.model_dump_json()}".encode())
+    for z in range(MAX_ZOOM + 1):
+        digest.update(f"\0{plan([layer], z)}".encode())
+    return digest.hexdigest()[:16]
 
 
 def file_of(folder: Path, name: str) -> Path:
     """The archive of a layer, or of PUBLIC."""
-    return folder / f"{name}.pmtiles"
+    return folder / f"{name}{SUFFIX}"
 
 
 def archived_layers(catalogue: Catalogue) -> tuple[Layer, ...]:
@@ -42,78 +53,77 @@ def archived_layers(catalogue: Catalogue) -> tuple[Layer, ...]:
     )
 
 
-def fingerprint(layers: Sequence[Layer], storage: int, max_zoom: int = MAX_ZOOM) -> str:
-    """Changes when the same features would give another tile of these layers: another definition, another
-    bandoso. Takes 10 ms a layer."""
-    digest = hashlib.sha256(f"{_VERSION} {storage} {max_zoom}".encode())
-    for layer in layers:
-        digest.update(f"\0{layer.id} {layer.definition.tiles.model_dump_json()}".encode())
-        for z in range(max_zoom + 1):
-            if shows(layer, z):
-                made = plan([layer], z)
-                digest.update(f"{z} {made}".encode())
-    return digest.hexdigest()[:32]
+def parts_of(layers: Sequence[Layer]) -> dict[str, tuple[Layer, ...]]:
+    """Archive -> its layers: all together, and each."""
+    return {PUBLIC: tuple(layers)} | {layer.id: (layer,) for layer in layers if layer.id != PUBLIC}
 
 
 @dataclass(frozen=True)
 class Made:
-    """How an archive was made, as its metadata say it (``bandoso``)."""
+    """How an archive was made, as its metadata say it."""
 
     stamp: Stamp
-    fingerprint: str
-    layers: tuple[str, ...]
+    #: Layer -> the mark of its definition then.
+    marks: Mapping[str, str]
     max_zoom: int
     #: ISO 8601, UTC.
     built_at: str
     #: Numbers of tiles that are not in the archive though they may hold something: to be rendered.
     missing: frozenset[int] = field(default=frozenset())
 
-    def metadata(self, layers: Sequence[Layer], city: City, version: str) -> dict[str, Any]:
-        """The metadata of the archive of these layers."""
-        language = city.languages[0]
-        described = tilejson.tilejson(layers, "", city.extent, "", "", language)["vector_layers"]
-        for one in described:
-            one["maxzoom"] = min(one["maxzoom"], self.max_zoom)
-        title = city.title if len(layers) != 1 else layers[0].title
-        return {
-            "name": tilejson.text_in(title, language),
-            "type": "overlay",
-            "format": "pbf",
-            "generator": f"bandoso {version}",
-            "vector_layers": described,
-            "bandoso": {
-                **asdict(self.stamp),
-                "fingerprint": self.fingerprint,
-                "layers": list(self.layers),
-                "max_zoom": self.max_zoom,
-                "built_at": self.built_at,
-                "missing": sorted(self.missing),
-            },
-        }
+    def is_of(self, layers: Sequence[Layer], max_zoom: int) -> bool:
+        """Whether these layers, as they are defined now, are what the archive is of."""
+        return (
+            self.max_zoom == max_zoom
+            and self.marks.keys() == {layer.id for layer in layers}
+            and all(self.marks[layer.id] == mark_of(layer) for layer in layers)
+        )
 
 
-def made(archive: Archive) -> Made:
+def metadata(made: Made, layers: Sequence[Layer], city: City, version: str) -> dict[str, Any]:
+    """The metadata of an archive of these layers: what MapLibre and the format's tools look for, and ours."""
+    language = city.languages[0]
+    described = tilejson.tilejson(layers, "", city.extent, "", "", language)["vector_layers"]
+    for one in described:
+        one["maxzoom"] = min(one["maxzoom"], made.max_zoom)
+    title = city.title if len(layers) != 1 else layers[0].title
+    return {
+        "name": tilejson.text_in(title, language),
+        "type": "overlay",
+        "format": "pbf",
+        "generator": f"bandoso {version}",
+        "vector_layers": described,
+        "bandoso": {
+            "stamp": asdict(made.stamp),
+            "layers": dict(made.marks),
+            "max_zoom": made.max_zoom,
+            "built_at": made.built_at,
+            "missing": sorted(made.missing),
+        },
+    }
+
+
+def made_of(archive: Archive) -> Made:
     """How an archive of ours was made. Raises ArchiveError for others' archives."""
     said = archive.metadata.get("bandoso")
     try:
         if not isinstance(said, Mapping):
             raise TypeError
         return Made(
-            Stamp(int(said["change"]), int(said["low"]), int(said["note"]), str(said["lineage"])),
-            str(said["fingerprint"]),
-            tuple(map(str, said["layers"])),
+            Stamp(**said["stamp"]),
+            dict(said["layers"]),
             int(said["max_zoom"]),
             str(said["built_at"]),
             frozenset(map(int, said["missing"])),
         )
     except (KeyError, TypeError, ValueError):
-        raise ArchiveError(f"{archive.path.name} was not made by bandoso") from None
+        raise ArchiveError(f"{archive.path.name} was not made by bandoso tiles build") from None
 
 
 def opened(path: Path) -> tuple[Archive, Made] | None:
     """An archive of ours; None when there is none, or not one that can be used."""
     try:
         archive = Archive(path)
-        return archive, made(archive)
-    except (ArchiveError, OSError, json.JSONDecodeError):
+        return archive, made_of(archive)
+    except (ArchiveError, OSError):
         return None

@@ -20,7 +20,17 @@ from gis.errors import ConfigError, UsageError
 from layers.registry import Catalogue, Layer
 from tiles.archive import Archive, Entry
 from tiles.archive_write import Copying, Writer, clear_parts
-from tiles.archived import MAX_ZOOM, PUBLIC, Made, archived_layers, file_of, fingerprint, opened
+from tiles.archived import (
+    MAX_ZOOM,
+    PUBLIC,
+    Made,
+    archived_layers,
+    file_of,
+    mark_of,
+    metadata,
+    opened,
+    parts_of,
+)
 from tiles.build_worker import Drawn, render_all
 from tiles.follow import Stamp
 from tiles.grid import Tile
@@ -76,7 +86,9 @@ def build(
     if not 0 <= max_zoom <= MAX_ZOOM:
         raise UsageError(f"archives go to level {MAX_ZOOM} at most")
     with _alone(folder), snapshot(dsn, report) as now:
-        parts = {PUBLIC: layers} | {layer.id: (layer,) for layer in layers if not only or layer.id in only}
+        parts = parts_of(layers)
+        if only:
+            parts = {name: some for name, some in parts.items() if name == PUBLIC or name in only}
         return _Build(dsn, city, layers, parts, folder, max_zoom, now).run(set(only), whole, workers, report)
 
 
@@ -121,7 +133,7 @@ class _Build:
         self._folder, self._max_zoom, self._now = folder, max_zoom, now
         self._ids = tuple(layer.id for layer in layers)
         self._storage = city.crs.storage
-        self._prints = {name: fingerprint(some, self._storage, max_zoom) for name, some in parts.items()}
+        self._marks = {layer.id: mark_of(layer) for layer in layers}
 
     def run(self, only: set[str], whole: bool, workers: int | None, report: Report) -> Built:
         """Render, copy, write, put in place."""
@@ -155,14 +167,13 @@ class _Build:
                 some = self._parts[name]
                 made = Made(
                     self._now.stamp,
-                    self._prints[name],
-                    tuple(layer.id for layer in some),
+                    {layer.id: self._marks[layer.id] for layer in some},
                     self._max_zoom,
                     at,
                     frozenset(lacking),
                 )
-                metadata = made.metadata(some, self._city, __version__)
-                built.files[name] = targets[name].finish(metadata, self._city.extent, self._max_zoom)
+                said = metadata(made, some, self._city, __version__)
+                built.files[name] = targets[name].finish(said, self._city.extent, self._max_zoom)
             built.kept = targets[PUBLIC].kept
         return built
 
@@ -184,8 +195,7 @@ class _Build:
                 found[name] = one
             if (
                 one is None
-                or one[1].fingerprint != self._prints[name]
-                or one[1].max_zoom != self._max_zoom
+                or not one[1].is_of(self._parts[name], self._max_zoom)
                 or not self._now.knows_since(one[1].stamp)
             ):
                 for archive, _ in found.values():
@@ -254,11 +264,11 @@ class _Target:
             self.kept += one.run
 
     def finish(
-        self, metadata: Mapping[str, object], bounds: tuple[float, float, float, float], max_zoom: int
+        self, said: Mapping[str, object], bounds: tuple[float, float, float, float], max_zoom: int
     ) -> tuple[int, int]:
         """(tiles, bytes of the file), in its place."""
         self._take_over(1 << 62)
-        self._writer.finish(metadata, bounds, (0, max_zoom))
+        self._writer.finish(said, bounds, (0, max_zoom))
         return self._writer.addressed, self._path.stat().st_size
 
 

@@ -75,7 +75,8 @@ def run(settings: Settings, db: Database) -> None:
     from gis.api.access_log import logging_config, parse_networks
     from gis.api.accounts.oidc import check_settings
     from gis.api.reload import watch_files
-    from gis.jobs.supervise import Supervisor
+    from gis.jobs.supervise import Beside, Supervisor
+    from tiles.refresh import OWNER_DSN
 
     parse_networks(settings.trusted_proxies)  # a wrong setting ends the start, not each worker
     check_settings(settings)
@@ -108,12 +109,15 @@ def run(settings: Settings, db: Database) -> None:
         target=watch_files, args=(settings, db.owner_dsn, stop), name="layer-files", daemon=True
     )
     jobs = Supervisor(settings, db.owner_dsn)
+    low = Beside("tiles.refresh", {OWNER_DSN: db.owner_dsn}, "refresh of low zooms")
     watcher.start()
     jobs.start()
+    low.start()
     try:
         server.serve()
     finally:
         stop.set()
+        low.stop()
         jobs.stop()
         watcher.join(5)
         metrics.drop_directory(folder)

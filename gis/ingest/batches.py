@@ -69,33 +69,47 @@ class Pipeline:
         issues = Issues(batch.num_rows)
         columns = {f.name: self._converter.convert(f, batch, issues) for f in self.target.settable}
         self._plausible.see(columns)
-        given, shapes = self.shapes.read(batch.column(GEOMETRY), issues)
+        raw = batch.column(GEOMETRY)
+        given, shapes = (None, None) if self.shapes.flawless(raw) else self.shapes.read(raw, issues)
         rejected = issues.rejected
         keep = ~rejected
         accepted = int(keep.sum())
-        rejects = (
-            reject_records(batch, rows, rejected, given, self.shapes.source, issues.of)
-            if rejected.any()
-            else []
-        )
-        body = self._copy(columns, shapes, batch.column(GEOMETRY), keep, first_fid)
+        rejects = []
+        if rejected.any():
+            given = _parsed(raw, rejected) if given is None else given
+            rejects = reject_records(batch, rows, rejected, given, self.shapes.source, issues.of)
+        body = self._copy(columns, shapes, raw, keep, first_fid)
         return Prepared(accepted, rows[keep], body, rejects, dict(issues.counts()))
 
     def _copy(
-        self, columns: dict[str, pa.Array], shapes: Geometries, raw: pa.Array, keep: Mask, first_fid: int
+        self,
+        columns: dict[str, pa.Array],
+        shapes: Geometries | None,
+        raw: pa.Array,
+        keep: Mask,
+        first_fid: int,
     ) -> memoryview:
+        """COPY data of the rows of ``keep``; without ``shapes`` their geometry is flawless."""
         accepted = int(keep.sum())
         if accepted < len(keep):
             mask = pa.array(keep)
             columns = {name: column.filter(mask) for name, column in columns.items()}
-            shapes, raw = shapes[keep], raw.filter(mask)
+            shapes, raw = None if shapes is None else shapes[keep], raw.filter(mask)
         fids = pa.array(np.arange(first_fid, first_fid + accepted, dtype=np.int64))
         named = columns["asset_id"]
         if named.null_count:
             made = pc.binary_join_element_wise(f"{self.target.layer}-", fids.cast(pa.string()), "")
             columns["asset_id"] = pc.coalesce(named, made)
-        load = pa.array([self.load_id], pa.int64()).take(pa.array(np.zeros(accepted, dtype=np.int64)))
-        return copybin.rows([fids, *columns.values(), self.shapes.encode(shapes, raw), load])
+        load = pa.repeat(pa.scalar(self.load_id, pa.int64()), accepted)
+        encoded = self.shapes.stamped(raw) if shapes is None else self.shapes.encode(shapes, raw)
+        return copybin.rows([fids, *columns.values(), encoded, load])
+
+
+def _parsed(raw: pa.Array, which: Mask) -> Geometries:
+    """Geometry of the rows of ``which``; None elsewhere."""
+    values = np.asarray(raw.to_numpy(zero_copy_only=False), dtype=object)
+    values[~which] = None
+    return np.asarray(shapely.from_wkb(values, on_invalid="ignore"), dtype=object)
 
 
 def selected(batch: pa.RecordBatch, conditions: tuple[Condition, ...]) -> Mask:

@@ -21,7 +21,12 @@ def surely_valid(shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     if not len(rows):
         return sure
     counts = shapely.get_num_coordinates(shapes[rows])
-    xy = shapely.get_coordinates(shapes[rows])
+    sure[rows] = convex(shapely.get_coordinates(shapes[rows]), counts)
+    return sure
+
+
+def convex(xy: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which closed rings are strictly convex; ``xy``: all their vertices, ``counts`` (4 or more) of each."""
     ends = np.cumsum(counts) - 1
     starts = ends - counts + 1
     # Edge i leads from vertex i to the next; the closing vertex has none and takes the first edge again.
@@ -40,12 +45,11 @@ def surely_valid(shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     right = np.logical_and.reduceat(turn < -_LEAST_TURN, starts)
     # A star turns one way too, but goes around more than once: a convex ring changes between east and
     # west, and between north and south, just twice each.
-    once = np.ones(len(rows), dtype=np.bool_)
+    once = np.ones(len(counts), dtype=np.bool_)
     for axis in (0, 1):
         forward = edges[:, axis] > 0
         changes = np.zeros(len(xy), dtype=np.int64)
         changes[:-1] = forward[:-1] != forward[1:]
         changes[ends] = 0
         once &= np.add.reduceat(changes, starts) == 2
-    sure[rows] = (left | right) & once
-    return sure
+    return np.asarray((left | right) & once)

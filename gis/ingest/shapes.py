@@ -19,8 +19,9 @@ import shapely
 
 from gis import crs
 from gis.ingest import wkb
-from gis.ingest.convex import surely_valid
+from gis.ingest.convex import convex, surely_valid
 from gis.ingest.issues import Issues, Mask
+from gis.ingest.plain import rings
 from gis.ingest.target import Target
 
 Geometries = npt.NDArray[np.object_]
@@ -29,6 +30,8 @@ Floats = npt.NDArray[np.float64]
 #: Degrees beyond the city's extent in which a row is still taken.
 CITY_MARGIN = 0.05
 
+#: How the WKB of a polygon without Z begins.
+_PLAIN_POLYGON = b"\x01\x03\0\0\0"
 _SINGLE = {"Point": 0, "LineString": 1, "Polygon": 3}
 _MULTI = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6}
 _PART_OF = {4: 0, 5: 1, 6: 3}
@@ -60,6 +63,30 @@ class ShapeReader:
     notes: dict[str, int] = field(default_factory=dict)
     #: Was any geometry of the present batch made anew?
     _touched: bool = False
+
+    def flawless(self, column: pa.Array) -> bool:
+        """Whether all of a batch may be stored as it is: ``read`` would reject nothing and change nothing.
+
+        False says nothing: ``read`` then finds out what there is to be said about each row.
+        """
+        target = self.target
+        if self.source != target.storage or not pa.types.is_binary(column.type):
+            return False
+        if target.geometry not in ("Polygon", "Geometry"):
+            return False
+        found = rings(column) if target.z != "required" else None
+        if found is None or found.counts.max() > target.max_vertices:
+            return False
+        x, y = found.xy[:, 0], found.xy[:, 1]
+        box = np.array([[x.min(), y.min(), x.max(), y.max()]])
+        inside = _within(box, crs.plane_bounds(target.storage))  # which NaN is not
+        if not (inside & (self.allow_outside | _within(box, self.city_box))).all():
+            return False
+        if self.accept_invalid:
+            return True
+        rows = pa.array(np.flatnonzero(~convex(found.xy, found.counts)))
+        doubtful = np.asarray(column.take(rows).to_numpy(zero_copy_only=False), dtype=object)
+        return bool(shapely.is_valid(shapely.from_wkb(doubtful, on_invalid="ignore")).all())
 
     def read(self, column: pa.Array, issues: Issues) -> tuple[Geometries, Geometries]:
         """(geometry in the source CRS, geometry in the storage CRS); None where rejected."""
@@ -109,9 +136,7 @@ class ShapeReader:
             and head[2:4] == b"\0\0"
             and head[4] in (0, 0x80)
         ):
-            # One type, as almost always: its SRID flag set, and the SRID put in behind it.
-            stamped = head[:4] + bytes([head[4] | 0x20]) + self.target.storage.to_bytes(4, "little")
-            return pc.binary_replace_slice(encoded, 0, 5, stamped)
+            return self.stamped(encoded, head)  # one type, as almost always
         return pa.array(
             shapely.to_wkb(
                 shapely.set_srid(shapes, self.target.storage),
@@ -119,6 +144,11 @@ class ShapeReader:
             ),
             pa.binary(),
         )  # fmt: skip
+
+    def stamped(self, encoded: pa.Array, head: bytes = _PLAIN_POLYGON) -> pa.Array:
+        """WKB that begins with ``head`` (byte order and type) as EWKB: with the SRID, and the flag of one."""
+        with_srid = head[:4] + bytes([head[4] | 0x20]) + self.target.storage.to_bytes(4, "little")
+        return pc.binary_replace_slice(encoded, 0, 5, with_srid)
 
     @cached_property
     def city_box(self) -> tuple[float, float, float, float]:

@@ -83,7 +83,7 @@ class Converter:
 
     def _limits(self, f: FieldDef, column: pa.Array, issues: Issues) -> None:
         """Lengths and ranges."""
-        if f.max_length is not None and f.type == "string":
+        if f.max_length is not None and f.type == "string" and _most_bytes(column) > f.max_length:
             long = pc.greater(pc.utf8_length(column), f.max_length)
             self._reject(issues, long, "too-long", f, column, f"is longer than {f.max_length} characters")
         if f.type in ("integer", "number"):
@@ -285,6 +285,11 @@ class Converter:
         """A whole column of a type that cannot become the field's."""
         self._reject(issues, pc.is_valid(source), code, f, source, f"cannot become a {f.type}")
         return pa.nulls(len(source), wanted)
+
+
+def _most_bytes(column: pa.Array) -> int:
+    """Bytes of the longest text: no fewer than its characters, and quickly known."""
+    return int(pc.max(pc.binary_length(column)).as_py() or 0)
 
 
 def is_text(kind: pa.DataType) -> bool:

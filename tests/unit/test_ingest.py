@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import struct
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gis.city import City
@@ -383,7 +384,69 @@ def test_ewkb_of_mixed_types_and_big_endian(pipes: Target) -> None:
             assert (shapely.get_srid(back) == 9210).all()
 
 
+def flawless(target: Target, shapes: list[object], source: int = 9210, **options: object) -> bool:
+    raw = [s if isinstance(s, bytes) or s is None else shapely.to_wkb(s) for s in shapes]
+    return ShapeReader(target, source, **options).flawless(pa.array(raw, pa.binary()))  # type: ignore[arg-type]
+
+
+def test_one_odd_polygon_is_seen_by_its_bytes(parcels: Target, pipes: Target) -> None:
+    bow_tie = shapely.Polygon([(603000, 1191000), (603010, 1191010), (603010, 1191000), (603000, 1191010)])
+    corner = shapely.Polygon([(603000 + x, 1191000 + y) for x, y in [(0, 0), (9, 0), (9, 9), (5, 2)]])
+    holed = shapely.Polygon(
+        SQUARE.exterior.coords, [[(603002, 1191002), (603004, 1191002), (603003, 1191004)]]
+    )
+    far = shapely.box(300000, 1191000, 300010, 1191010)
+    whole = shapely.to_wkb(SQUARE)
+    nan = whole[:29] + struct.pack("<d", float("nan")) + whole[37:]
+    open_ring = whole[:-8] + struct.pack("<d", 1191001.0)
+    assert flawless(parcels, [SQUARE, corner, SQUARE])
+    odd: list[object] = [
+        bow_tie, far, nan, open_ring, holed, None, b"", whole[:20], whole + b"\0", shapely.Polygon(),
+        shapely.to_wkb(SQUARE, byte_order=0), shapely.force_3d(SQUARE, 1.0), shapely.MultiPolygon([SQUARE]),
+        shapely.Point(603000, 1191000), shapely.box(-1e308, -1e308, 1e308, 1e308),
+    ]  # fmt: skip
+    assert [flawless(parcels, [SQUARE, shape, SQUARE]) for shape in odd] == [False] * len(odd)
+    assert flawless(parcels, [bow_tie], accept_invalid=True)
+    assert flawless(parcels, [far], allow_outside=True)
+    assert not flawless(parcels, [SQUARE], 3405)
+    assert not flawless(pipes, [SQUARE])
+    assert not flawless(parcels, [])
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=7), min_size=1)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_flawless_is_stored_as_the_long_way_stores_it(
+    parcels: Target, given_rings: list[list[tuple[int, int]]]
+) -> None:
+    rings = [shapely.Polygon([(603000 + x, 1191000 + y) for x, y in ring]) for ring in given_rings]
+    raw = pa.array([shapely.to_wkb(ring) for ring in rings], pa.binary())
+    reader, issues = ShapeReader(parcels, 9210), Issues(len(raw))
+    _, done = reader.read(raw, issues)
+    assert reader.flawless(raw) == (not issues.rejected.any())
+    if not issues.rejected.any():
+        assert reader.stamped(raw).equals(reader.encode(done, raw))
+
+
 # --- others ---------------------------------------------------------------------------------------
+
+
+def test_columns_of_one_value_are_copied_as_others_are() -> None:
+    columns = [
+        pa.array(["ab", "ab", "ab"]),
+        pa.array(["", "", ""]),
+        pa.array(["ab", "ba", "ab"]),
+        pa.array(["ab", None, "ab"]),
+        pa.array(["aa", "a", "aaa"]),
+        pa.array([7, 7, 7]),
+        pa.array([1.5, 1.5, float("nan")]),
+        pa.array([True, True, True]),
+        pa.array([dt.date(2025, 7, 1)] * 3),
+    ]
+    single = [bytes(copybin.rows([column[i : i + 1] for column in columns])) for i in range(3)]
+    assert bytes(copybin.rows(columns)) == b"".join(single)
+    assert bytes(copybin.rows([c[1:] for c in columns])) == b"".join(single[1:])
 
 
 def test_copy_of_nothing_but_nulls() -> None:

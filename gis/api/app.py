@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from gis.api import catalogue, feed, metrics, ops, pages, qgis, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
@@ -32,6 +33,7 @@ from gis.api.feed_stream import Listeners
 from gis.api.guard import Guard
 from gis.api.headers import StandardHeaders
 from gis.api.history import routes as history
+from gis.api.hot.front import Front
 from gis.api.ogc import routes as ogc
 from gis.api.problems import Problems, Refusal, on_known_error
 from gis.api.processes import routes as processes
@@ -41,7 +43,9 @@ from gis.api.state import State
 from gis.api.write import changesets, operations
 from gis.checks.window import Setting
 from gis.city import City
-from gis.db.pool import open_reader_pool
+from gis.db.connect import conninfo
+from gis.db.pool import open_reader_pool, reader_setup
+from gis.db.quick import Quick
 from gis.db.server import Database
 from gis.edit.apply import warm
 from gis.edit.session import open_editor_pool
@@ -77,7 +81,7 @@ ROUTES: Sequence[BaseRoute] = (
 )
 
 
-def create() -> Starlette:
+def create() -> ASGIApp:
     """The application, from the environment that gis.api.serve sets (Granian calls this in each worker)."""
     settings = Settings.from_env()
     reader_dsn = os.environ.get(READER_DSN)
@@ -85,7 +89,9 @@ def create() -> Starlette:
         raise DatabaseError("the server process has no database", hint="start it with bandoso serve")
     logging.config.dictConfig(logging_config(settings.log_level))
     _end_with_parent()
-    return build(settings, Database(owner_dsn="", app_dsn=reader_dsn, embedded=False), standard_output())
+    writer = standard_output()
+    app = build(settings, Database(owner_dsn="", app_dsn=reader_dsn, embedded=False), writer)
+    return Front(app, settings, writer)
 
 
 def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
@@ -97,6 +103,8 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         state, reloader = await _connected(settings, city, db)
         state.editors = await asyncio.to_thread(open_editor_pool, settings, db)
         pool = state.readers
+        quick = app.state.quick = Quick(conninfo(db.app_dsn, "bandoso serve"), reader_setup(settings))
+        quick.start()
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
         app.state.somebody = asyncio.Event()
@@ -129,6 +137,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             await freshness.stop()
             app.state.tiles.shelf.close()
             await asyncio.to_thread(state.editors.close)
+            await quick.stop()
             await pool.close(timeout=5)
             metrics.forget_process()
             await asyncio.to_thread(writer.close)

@@ -34,6 +34,7 @@ DURATION = Histogram(
     "bandoso_http_request_duration_seconds", "Time to the last byte.", ("route",), buckets=BUCKETS
 )
 SENT = Counter("bandoso_http_response_bytes", "Bytes of bodies sent.", ("route",))
+HOT = Counter("bandoso_hot_requests", "Requests answered by the hot path; they are among the others, too.")
 ACTIVE = Gauge("bandoso_http_requests_active", "Requests being answered.", multiprocess_mode="livesum")
 LOST_LOG_LINES = Counter("bandoso_log_lines_lost", "Access log lines dropped because nobody read them.")
 POOL = Gauge(

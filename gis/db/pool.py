@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, Connection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from gis.db.connect import conninfo, owner_connection, unreachable
@@ -43,19 +45,10 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     answer 503. Close the pool at the end.
     """
 
-    storage, timeout = settings.load_city().crs.storage, str(settings.statement_timeout_ms)
+    storage = settings.load_city().crs.storage
     dsn = conninfo(db.app_dsn, "bandoso serve")
 
-    async def configure(connection: AsyncConnection) -> None:
-        connection.prepare_threshold = PREPARE_THRESHOLD
-        connection.prepared_max = PREPARED_MAX
-        await connection.execute(_SESSION)
-        await connection.execute(_WARM_UP, (storage,) * 5, prepare=False)
-        # last: warming up may take longer than a request may
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", (timeout,), prepare=False
-        )
-
+    configure = reader_setup(settings)
     pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
         dsn,
         kwargs={"autocommit": True},
@@ -88,46 +81,77 @@ async def open_reader_pool(settings: Settings, db: Database) -> AsyncConnectionP
     return pool
 
 
-async def _check(connection: AsyncConnection) -> None:
-    """Raise unless the server behind the connection still answers (psycopg_pool then takes another).
+class Proved[C: (AsyncConnection, Connection[Any])]:
+    """Connections whose server answered a moment ago.
 
-    A connection used a moment ago is only asked whether its socket has something to say: a server that
-    went away has closed it. That costs 3 us in place of a round trip of 100 us for every request.
+    Such a one is only asked whether its socket has something to say: a server that went away has closed it.
+    That costs 3 us in place of a round trip of 100 us for every request.
     """
-    now = time.monotonic()
-    if now - _checked.get(connection, 0.0) < CHECK_SECONDS and not _has_something_to_say(connection):
-        return
-    await AsyncConnectionPool.check_connection(connection)
-    _checked[connection] = now
+
+    def __init__(self) -> None:
+        self._at: WeakKeyDictionary[C, float] = WeakKeyDictionary()
+
+    def lately(self, connection: C) -> bool:
+        if time.monotonic() - self._at.get(connection, -CHECK_SECONDS) >= CHECK_SECONDS:
+            return False
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def note(self, connection: C) -> None:
+        """It has just answered."""
+        self._at[connection] = time.monotonic()
 
 
-def _has_something_to_say(connection: AsyncConnection) -> bool:
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+def reader_setup(settings: Settings) -> Callable[[AsyncConnection], Awaitable[None]]:
+    """What makes a connection one that reads what the public may see, as ``open_reader_pool`` says."""
+    storage, timeout = settings.load_city().crs.storage, str(settings.statement_timeout_ms)
+
+    async def configure(connection: AsyncConnection) -> None:
+        connection.prepare_threshold = PREPARE_THRESHOLD
+        connection.prepared_max = PREPARED_MAX
+        await connection.execute(_SESSION)
+        await connection.execute(_WARM_UP, (storage,) * 5, prepare=False)
+        # last: warming up may take longer than a request may
+        await connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (timeout,), prepare=False
+        )
+
+    return configure
 
 
-_checked: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
+async def _check(connection: AsyncConnection) -> None:
+    """Raise unless the server behind the connection still answers (psycopg_pool then takes another)."""
+    if not _proved.lately(connection):
+        await AsyncConnectionPool.check_connection(connection)
+        _proved.note(connection)
 
+
+_proved: Proved[AsyncConnection] = Proved()
+
+#: What holds for every session that serves, reading or writing.
+SESSION = {
+    "client_connection_check_interval": "1000",
+    "jit": "off",
+    # ST_Intersects is priced so high that a few thousand candidates seem worth starting workers for:
+    # the first 1,000 of 200,000 in a box took 30 ms with two workers and 1.7 ms without.
+    "max_parallel_workers_per_gather": "0",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "extra_float_digits": "1",
+    "search_path": "public, pg_temp",
+}
 
 #: Everything about the session that does not depend on the settings, in one round trip. set_config reads
 #: lists as they are written; SET ... TO 'public, pg_temp' would be one name.
 _SESSION = sql.SQL("; ").join(
     sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
     for name, value in {
+        **SESSION,
         "role": READER,
         "default_transaction_read_only": "on",
         "lock_timeout": "2000",
         "idle_in_transaction_session_timeout": "60000",
-        "client_connection_check_interval": "1000",
-        "jit": "off",
-        # ST_Intersects is priced so high that a few thousand candidates seem worth starting workers for:
-        # the first 1,000 of 200,000 in a box took 30 ms with two workers and 1.7 ms without.
-        "max_parallel_workers_per_gather": "0",
-        "timezone": "UTC",
-        "datestyle": "ISO, YMD",
-        "extra_float_digits": "1",
-        "search_path": "public, pg_temp",
     }.items()
 )
 

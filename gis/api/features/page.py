@@ -22,7 +22,7 @@ from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
 from gis.api.features.query import PageForm, record_page, text_page
 from gis.api.features.where import Selection, select
 from gis.api.headers import DOCUMENT_CSP
-from gis.api.negotiate import etag_of, has_current
+from gis.api.negotiate import has_current, page_etag
 from gis.api.state import State
 from gis.db.sql import column
 from layers.model import FieldDef
@@ -94,7 +94,7 @@ async def respond(asked: Asked, query: ItemsQuery) -> Response:
     headers = _headers(asked, query, rows, matched, further)
     body = await _body(asked, query, rows, matched, further)
     if asked.output != "gpkg":  # a GeoPackage holds the time at which it was made
-        headers["ETag"] = etag_of(body)
+        headers["ETag"] = page_etag(body)
         if has_current(asked.request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
     return Response(body, headers=headers)

@@ -26,7 +26,8 @@ VERSION = 1
 
 #: Greatest relative difference of areas at which a union of a coverage is believed.
 _SAME_AREA = 1e-9
-#: Holes that no pixel would show are closed: less than a square of this side, in tile units.
+#: Holes that no pixel would show are closed: less than a square of this side, in tile units (and not those in
+#: which a smaller block may lie).
 _HOLE = 4.0
 
 
@@ -138,7 +139,7 @@ def _blocks(level: Level, names: tuple[str, ...], features: Features, unit: floa
     least = (level.smallest * unit) ** 2
     for key in sorted(by_key, key=_sortable):
         kept = [p for p in shapely.get_parts(by_key[key]) if p.area > least and p.geom_type == "Polygon"]
-        kept = [_without_holes(part, (_HOLE * unit) ** 2) for part in kept]
+        kept = [_without_holes(part, (min(_HOLE, level.smallest) * unit) ** 2) for part in kept]
         if kept:
             yield Row(None, key, _collected(kept, shapely.multipolygons))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from layers.model import ByZoom, Text
+from layers.model import ByZoom, ClassColours, Text
 from layers.registry import Layer
 
 #: The zoom at which a legend's widths are taken: a street and its pipes fill the screen.
@@ -63,9 +63,9 @@ def legend(layer: Layer) -> list[dict[str, Any]]:
     return entries
 
 
-def class_value(layer: Layer) -> list[Any]:
-    """MapLibre expression: the class field's value as text, as the style's keys are."""
-    classes = layer.definition.style.classes
+def class_value(layer: Layer, classes: ClassColours | None = None) -> list[Any]:
+    """MapLibre expression: the class field's value as text, as the keys of the style (or ``classes``) are."""
+    classes = classes or layer.definition.style.classes
     assert classes is not None
     f = layer.field(classes.field)
     got: list[Any] = ["get", classes.field]

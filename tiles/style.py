@@ -1,7 +1,7 @@
 """MapLibre styles from the layers' definitions: the city's, and one for each sector. Pure.
 
 Every style layer is named ``<layer id>-<part>`` and says in its metadata which layer it draws; the parts
-are fill, outline, line, line-planned, line-retired, point, icon and label. Order: ``style.order`` of the
+are far, fill, outline, line, line-planned, line-retired, point, icon and label. Order: ``style.order`` of the
 definitions; all labels above everything else, those that appear from afar on top.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gis.crs import Box
-from layers.model import ByZoom
+from layers.model import ByZoom, ClassColours
 from layers.registry import Catalogue, Layer
 from tiles.grid import SOURCE_MAX_ZOOM
 from tiles.legend import at, class_value, legend
@@ -141,7 +141,39 @@ def _only(layer: Layer, name: str) -> list[Expression]:
     return [["in", ["geometry-type"], ["literal", [name, f"Multi{name}"]]]] if layer.dimension < 0 else []
 
 
+def _far(layer: Layer) -> Iterator[StyleLayer]:
+    """Blocks that stand for features at low zooms (``style.far``); the others begin where these end."""
+    style, far = layer.definition.style, layer.definition.style.far
+    if far is None:
+        return
+    end = layer.definition.tiles.first_plain
+    fill = _base(layer, "far", "fill")
+    opacity = style.fill_opacity if far.fill_opacity is None else far.fill_opacity
+    classes, colour = far.classes or style.classes, far.colour or style.colour
+    fill["maxzoom"] = end
+    fill["paint"] = {
+        "fill-color": match(class_value(layer, classes), classes, colour) if classes else colour,
+        "fill-opacity": _by_zoom(opacity),
+        # neighbours of one colour show no seam between them
+        "fill-antialias": False,
+    }
+    yield fill
+    if far.outline and far.outline_width:
+        outline = _base(layer, "far-outline", "line")
+        outline["maxzoom"] = end
+        outline["paint"] = {"line-color": far.outline, "line-width": _by_zoom(far.outline_width)}
+        yield outline
+
+
 def _polygons(layer: Layer) -> Iterator[StyleLayer]:
+    yield from _far(layer)
+    for one in _near(layer):
+        if layer.definition.style.far:
+            one["minzoom"] = layer.definition.tiles.first_plain
+        yield one
+
+
+def _near(layer: Layer) -> Iterator[StyleLayer]:
     style = layer.definition.style
     if style.fill_opacity > 0:
         fill = _base(layer, "fill", "fill", *_only(layer, "Polygon"))
@@ -290,11 +322,16 @@ def _colour(layer: Layer) -> Expression:
     style = layer.definition.style
     if not style.classes:
         return style.colour
+    return match(class_value(layer), style.classes, style.colour)
+
+
+def match(value: Expression, classes: ClassColours, otherwise: str) -> Expression:
+    """The colour of a class."""
     by_colour: dict[str, list[str]] = {}
-    for value, colour in style.classes.values.items():
-        by_colour.setdefault(colour, []).append(value)
-    arms = [part for colour, values in by_colour.items() for part in (_key(values), colour)]
-    return ["match", class_value(layer), *arms, style.colour] if arms else style.colour
+    for name, colour in classes.values.items():
+        by_colour.setdefault(colour, []).append(name)
+    arms = [part for colour, names in by_colour.items() for part in (_key(names), colour)]
+    return ["match", value, *arms, otherwise] if arms else otherwise
 
 
 def _icon(layer: Layer) -> Expression | None:

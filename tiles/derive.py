@@ -175,11 +175,11 @@ def _main_keys(parts: Array, features: Features, names: tuple[str, ...]) -> list
 
 
 def _bridged(parts: Sequence[shapely.Geometry], level: Level, unit: float) -> Array:
-    """Parts grown together over gaps. They stay a little larger (half a pixel at most), so that areas of
-    different cells and kinds leave no hairlines between them."""
+    """Parts grown together over gaps. They stay a little larger (a quarter of a pixel), so that areas of
+    different cells and kinds leave no street between them."""
     wide = level.bridge * unit / 2
     grown = shapely.union_all(shapely.buffer(parts, wide, join_style="mitre", mitre_limit=1.5))
-    back = shapely.buffer(grown, min(4 * unit, wide / 2) - wide, join_style="mitre", mitre_limit=2)
+    back = shapely.buffer(grown, min(2 * unit, wide / 2) - wide, join_style="mitre", mitre_limit=2)
     found: Array = shapely.get_parts(shapely.simplify(back, level.simplify * unit))
     return found
 

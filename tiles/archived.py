@@ -30,7 +30,9 @@ def mark_of(layer: Layer) -> str:
 
     Takes some milliseconds: the statements of all levels are made.
     """
-    digest = hashlib.sha256(f"{VERSION} {layer.id} {layer.definition.model_dump_json()}".encode())
+    digest = hashlib.sha256(
+        f"{VERSION} {layer.id} {layer.definition.model_dump_json(warnings=False)}".encode()
+    )
     for z in range(MAX_ZOOM + 1):
         digest.update(f"\0{plan([layer], z)}".encode())
     return digest.hexdigest()[:16]

@@ -36,7 +36,7 @@ from tiles.follow import Stamp
 from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
 from tiles.packing import join
-from tiles.pyramid import Pyramid
+from tiles.pyramid import occupied
 from tiles.since import Changed
 from tiles.snapshot import Report, Snapshot, snapshot
 
@@ -144,22 +144,22 @@ class _Build:
             touched = self._touched(old, only)
             # Without one of the old files every tile is rendered anyway: then it is rendered for all of them.
             built = Built(whole=not old, stamp=self._now.stamp)
-            pyramid = Pyramid(self._now.connection, self._layers, self._storage)
-            todo = [tile for level in pyramid.occupied(self._max_zoom, touched) for tile in level]
+            todo = occupied(self._now.connection, self._layers, self._storage, self._max_zoom, touched)
             lacking = set(self._now.stale_tiles(todo, self._layers, self._storage))
-            todo = [t for t in sorted(todo, key=_number) if _number(t) not in lacking]
+            for number in lacking:
+                del todo[tile_of(number)]
+            job, tasks = self._now.job(self._dsn, self._layers, self._storage, todo)
             targets = {
                 name: stack.enter_context(_Target(file_of(self._folder, name), old.get(name), touched))
                 for name in self._parts
             }
-            job = self._now.job(self._dsn, self._layers, self._storage, self._max_zoom)
-            for drawn in render_all(job, todo, len(todo), workers):
+            for drawn in render_all(job, tasks, workers):
                 built.rendered += 1
                 if drawn.truncated:
                     lacking.add(_number(drawn.tile))
                 else:
                     self._put(targets, drawn)
-                report(built.rendered, len(todo))
+                report(built.rendered, len(tasks))
             built.missing = len(lacking)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             # The public one last: a server that finds it finds the others of the same build.
@@ -208,23 +208,21 @@ class _Build:
         if not old:
             return lambda _: True
         since = self._now.stamp
-        lacking: set[int] = set()
+        forced: set[Tile] = set()
         for _, made in old.values():
             since = since.earliest(made.stamp)
-            lacking.update(made.missing)
-        lacking = {number for missing in lacking for number in _and_above(missing)}
+            forced.update(above for number in made.missing for above in _above(tile_of(number)))
         buffers = {layer.id: layer.definition.tiles.buffer for layer in self._layers}
         changed = Changed(self._now.connection, since, self._storage, buffers)
-        forced: set[Tile] = set()
         chosen = [layer for layer in self._layers if layer.id in only]
         if chosen:
-            pyramid = Pyramid(self._now.connection, chosen, self._storage)
-            forced.update(tile for level in pyramid.occupied(self._max_zoom) for tile in level)
+            held = set(occupied(self._now.connection, chosen, self._storage, self._max_zoom))
             for name in only:
-                forced.update(tile_of(e.first + i) for e in old[name][0].entries() for i in range(e.run))
+                held.update(_tiles(old[name][0]))
+            forced.update(above for tile in held for above in _above(tile))
 
         def touched(tile: Tile) -> bool:
-            return tile in forced or _number(tile) in lacking or changed.touched(self._ids, tile)
+            return tile in forced or changed.touched(self._ids, tile)
 
         return touched
 
@@ -287,11 +285,13 @@ def _untouched(archive: Archive, touched: Touched) -> Iterator[Entry]:
             yield entry._replace(first=begin, run=entry.first + entry.run - begin)
 
 
-def _and_above(number: int) -> Iterator[int]:
+def _tiles(archive: Archive) -> Iterator[Tile]:
+    return (tile_of(entry.first + i) for entry in archive.entries() for i in range(entry.run))
+
+
+def _above(tile: Tile) -> Iterator[Tile]:
     """A tile and all above it: whoever goes down from level 0 shall come to it."""
-    tile = tile_of(number)
-    for up in range(tile.z + 1):
-        yield tile_id(tile.z - up, tile.x >> up, tile.y >> up)
+    return (Tile(tile.z - up, tile.x >> up, tile.y >> up) for up in range(tile.z + 1))
 
 
 def _number(tile: Tile) -> int:

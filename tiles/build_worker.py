@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -21,11 +21,11 @@ from gis.errors import DatabaseError
 from tiles.grid import Tile
 from tiles.packing import pack
 from tiles.query import Plan
-from tiles.render import Rendered, render_now
+from tiles.render import render_many
 
 #: Tiles of a task; those of low levels are large, and go one by one.
-TOGETHER: Final = 16
-_ONE_BY_ONE: Final = 11
+TOGETHER: Final = 32
+_ONE_BY_ONE: Final = 12
 #: Tiles from which on worker processes are worth their start (half a second).
 WORTH_WORKERS: Final = 48
 #: Tasks that are handed out ahead, for each worker: results wait in memory until it is their turn.
@@ -58,8 +58,16 @@ class Job:
     dsn: str
     snapshot: str
     storage: int
-    #: By level; levels without a layer are not among them.
-    plans: Mapping[int, Plan]
+    plans: Sequence[Plan]
+    #: Whether some layer's web table lacks features, so that statements need the tile in the storage CRS.
+    gaps: bool
+
+
+class Task(NamedTuple):
+    """A tile to be rendered by ``plans[plan]`` of the job."""
+
+    tile: Tile
+    plan: int
 
 
 @dataclass(frozen=True)
@@ -71,22 +79,22 @@ class Drawn:
     truncated: bool
 
 
-def render_all(job: Job, tiles: Iterable[Tile], many: int, workers: int | None = None) -> Iterator[Drawn]:
-    """The tiles in their order; ``many``: about how many they are. Bounded memory.
+def render_all(job: Job, tasks: Sequence[Task], workers: int | None = None) -> Iterator[Drawn]:
+    """The tiles in their order; few of them are in memory at a time.
 
     Raises psycopg errors and DatabaseError. When it is closed early, no worker is left.
     """
-    if many < WORTH_WORKERS:
+    if len(tasks) < WORTH_WORKERS:
         with _connect(job) as connection:
-            for tile in tiles:
-                yield _make(connection, job, tile)
+            for some in _shares(tasks):
+                yield from _make(connection, job, some)
         return
     count = workers or os.cpu_count() or 1
     pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(job,))
     try:
         pending: deque[Future[list[Drawn]]] = deque()
-        for task in _tasks(tiles):
-            pending.append(pool.submit(_run, task))
+        for some in _shares(tasks):
+            pending.append(pool.submit(_run, some))
             if len(pending) > count * _AHEAD:
                 yield from pending.popleft().result()
         while pending:
@@ -100,15 +108,15 @@ def render_all(job: Job, tiles: Iterable[Tile], many: int, workers: int | None =
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _tasks(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
-    task: list[Tile] = []
-    for tile in tiles:
-        if task and (len(task) >= TOGETHER or tile.z != task[-1].z or tile.z < _ONE_BY_ONE):
-            yield task
-            task = []
-        task.append(tile)
-    if task:
-        yield task
+def _shares(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    share: list[Task] = []
+    for task in tasks:
+        if share and (len(share) >= TOGETHER or task.tile.z != share[-1].tile.z or task.tile.z < _ONE_BY_ONE):
+            yield share
+            share = []
+        share.append(task)
+    if share:
+        yield share
 
 
 _job: Job | None = None
@@ -121,9 +129,9 @@ def _start(job: Job) -> None:
     _job, _connection = job, _connect(job)
 
 
-def _run(task: list[Tile]) -> list[Drawn]:
+def _run(share: list[Task]) -> list[Drawn]:
     assert _job is not None and _connection is not None
-    return [_make(_connection, _job, tile) for tile in task]
+    return _make(_connection, _job, share)
 
 
 def _connect(job: Job) -> psycopg.Connection[Any]:
@@ -132,8 +140,7 @@ def _connect(job: Job) -> psycopg.Connection[Any]:
         connection = psycopg.connect(conninfo(job.dsn, "bandoso tiles"), autocommit=True)
     except psycopg.OperationalError as error:
         raise unreachable(error) from error
-    connection.prepare_threshold = 0
-    connection.execute(_SESSION)
+    connection.execute(_SESSION, prepare=False)
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
     connection.execute(
         sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(job.snapshot)), prepare=False
@@ -141,7 +148,10 @@ def _connect(job: Job) -> psycopg.Connection[Any]:
     return connection
 
 
-def _make(connection: psycopg.Connection[Any], job: Job, tile: Tile) -> Drawn:
-    plan = job.plans.get(tile.z)
-    rendered = render_now(connection, plan, tile, job.storage) if plan else Rendered({})
-    return Drawn(tile, {name: pack(mvt) for name, mvt in rendered.layers.items()}, bool(rendered.truncated))
+def _make(connection: psycopg.Connection[Any], job: Job, share: Sequence[Task]) -> list[Drawn]:
+    wanted = [(job.plans[task.plan], task.tile) for task in share]
+    rendered = render_many(connection, wanted, job.storage, gaps=job.gaps)
+    return [
+        Drawn(task.tile, {name: pack(mvt) for name, mvt in one.layers.items()}, bool(one.truncated))
+        for task, one in zip(share, rendered, strict=True)
+    ]

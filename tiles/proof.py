@@ -18,7 +18,7 @@ from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
 from tiles.packing import join, unpack
 from tiles.pmtiles import ArchiveError
-from tiles.pyramid import Pyramid
+from tiles.pyramid import occupied
 from tiles.since import Changed
 from tiles.snapshot import Report, Snapshot, snapshot
 
@@ -143,19 +143,21 @@ def verify(
         stack.callback(standing.close)
         proof = Proof(archives=len(standing.used), unused=standing.unused)
         deepest = max(made.max_zoom for _, made, _ in standing.used.values())
-        pyramid = Pyramid(now.connection, standing.layers, city.crs.storage)
-        numbers = {tile_id(t.z, t.x, t.y) for level in pyramid.occupied(deepest) for t in level}
+        tiles = occupied(now.connection, standing.layers, city.crs.storage, deepest)
+        numbers = {tile_id(t.z, t.x, t.y) for t in tiles}
         for archive, _, _ in standing.used.values():
             numbers.update(n for e in archive.entries() for n in range(e.first, e.first + e.run))
         chosen = sorted(numbers)
         if sample is not None and sample < len(chosen):
             chosen = sorted(random.Random(seed).sample(chosen, sample))  # noqa: S311
-        job = now.job(dsn, standing.layers, city.crs.storage, deepest)
-        for drawn in render_all(job, map(tile_of, chosen), len(chosen), workers):
+        # with all layers, whatever the build thought of it: what it left out is found, too
+        todo = dict.fromkeys(map(tile_of, chosen), -1)
+        job, tasks = now.job(dsn, standing.layers, city.crs.storage, todo)
+        for drawn in render_all(job, tasks, workers):
             proof.checked += 1
             proof.dirty += not all(standing.is_right(name, drawn.tile) for name in standing.used)
             proof.wrong += [(name, drawn.tile) for name in _wrong(standing, drawn)]
-            report(proof.checked, len(chosen))
+            report(proof.checked, len(tasks))
     return proof
 
 

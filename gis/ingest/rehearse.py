@@ -17,8 +17,8 @@ from gis.city import City
 from gis.db import sql as names
 from gis.db.connect import connect
 from gis.db.server import Database
-from gis.ingest import copybin, merge
-from gis.ingest.pump import Pump
+from gis.ingest import merge
+from gis.ingest.pump import HEADER, TRAILER, Pump
 from gis.ingest.write import STAGED, Inspect, Mode, Written, sentences
 from layers.registry import Layer
 
@@ -78,7 +78,7 @@ class Rehearsal:
             )
         )
         self._pump = Pump(self._copying.__enter__().write)
-        self._pump.put(copybin.HEADER)
+        self._pump.put(HEADER)
         return True
 
     def reserve(self, count: int) -> int:
@@ -99,7 +99,7 @@ class Rehearsal:
         assert self._pump is not None
         done = Written()
         with sentences(layer, self._city):
-            self._pump.put(copybin.TRAILER)
+            self._pump.put(TRAILER)
             self._pump.drain()
             self._copying.__exit__(None, None, None)
             self._copying = None

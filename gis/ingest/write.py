@@ -28,10 +28,10 @@ from gis.db.connect import connect
 from gis.db.constraints import Storage, explain
 from gis.db.server import Database
 from gis.errors import DatabaseError, LoadRefused, UsageError
-from gis.ingest import copybin, merge, versions
+from gis.ingest import merge, versions
 from gis.ingest.indexing import build_indexes
 from gis.ingest.merge import Duplicate
-from gis.ingest.pump import Pump
+from gis.ingest.pump import HEADER, TRAILER, Pump
 from layers.registry import Layer
 
 Mode = Literal["append", "upsert", "replace"]
@@ -200,7 +200,7 @@ class LayerWriter:
             SQL("COPY {} ({}) FROM STDIN ({})").format(table, names.columns(self._columns), options)
         )
         self._pump = Pump(self._copying.__enter__().write)
-        self._pump.put(copybin.HEADER)
+        self._pump.put(HEADER)
 
     def _now(self) -> datetime:
         """What now() is in the main connection's transaction: the default of updated_at."""
@@ -242,7 +242,7 @@ class LayerWriter:
         with sentences(self._layer, self._city):
             with self._timed("copy"):
                 assert self._pump is not None
-                self._pump.put(copybin.TRAILER)
+                self._pump.put(TRAILER)
                 self._pump.drain()
                 self._copying.__exit__(None, None, None)
                 self._copying = None

@@ -390,6 +390,30 @@ def test_the_search_index_of_an_older_version_is_replaced(
         assert block.apply() == []
 
 
+def test_the_bounds_of_an_older_version_are_replaced(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before format 6 each row was taken apart to find the sides of its box."""
+    block.apply(geometry="LineString")
+    block.insert(geom="SRID=9210;LINESTRING(603000 1191000, 603010 1191000)")
+    name, old = f"{block.id}_geom_bounds", "public.ST_XMin(geom) >= 0"
+    alter = f"ALTER TABLE layer.{block.id} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} CHECK ({old})"
+    block.connection.execute(alter.encode())
+    with monkeypatch.context() as before:
+        before.setattr(definition, "FORMAT", 5)
+        block.connection.execute(
+            "UPDATE bandoso.layer SET fingerprint = %s,"
+            " definition = jsonb_set(definition, ARRAY['checks', %s], to_jsonb(%s::text)) WHERE id = %s",
+            (definition.fingerprint(block.layer), name, old, block.id),
+        )
+    assert kinds(block.apply()) == [("change-geometry", "geom")]
+    row = block.connection.execute(
+        "SELECT pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE conname = %s", (name,)
+    ).fetchone()
+    assert row
+    assert "@" in row[0]
+    assert row[1]
+    assert block.apply() == []
+
+
 # -- access
 
 

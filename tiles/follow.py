@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.types.numeric import Int4, Int8
@@ -25,7 +25,7 @@ from tiles.marks import WORLD, Marks, web_boxes
 #: is to be seen one second after it was acknowledged.
 FRESH: Final = 0.9
 #: It is asked for changes at least so often (seconds), told of them or not.
-POLL: Final = 0.3
+POLL: Final = 0.25
 #: Notices that come together are answered together (seconds).
 GATHER: Final = 0.02
 #: Changesets that are read at a time when there is much to catch up with.
@@ -153,46 +153,49 @@ class Freshness(Listening):
 
     async def _ask(self, connection: AsyncConnection[Any]) -> bool:
         """Read what changed; False when more was asked for meanwhile."""
-        cursor = await connection.execute(NOW, prepare=True)
-        row = await cursor.fetchone()
+        async with connection.pipeline():  # one round trip, a snapshot for each statement
+            asked = await connection.execute(NOW, prepare=True)
+            since, upto = self._since, self._upto
+            news = None
+            if upto is not None:
+                numbers = [Int8(upto.change), Int8(_ALL), Int4(MOST_BOXES), Int8(upto.low), Int8(upto.note)]
+                news = await connection.execute(_NEWS, numbers, prepare=True)
+        row = await asked.fetchone()
         assert row is not None
         now = Stamp(*row[:4])
-        if self._since is None or self._since.lineage != now.lineage:
+        if since is None or since.lineage != now.lineage:
             self._restart(now)  # nothing is kept from before, or it is of another database
-        since = self._since
-        assert since is not None
+            since, upto, news = now, now, None
         # Where it was forgotten what changed, bytes from before cannot be told from wrong ones.
         self._changes.forget(row[4])
         self._notes.forget(row[5])
-        done = self._upto or since
-        first = done.change
-        while first < now.change:
-            last = min(now.change, first + AT_A_TIME)
-            await self._mark_changes(connection, first, last)
-            first = last
-        # Behind a changeset that is still open others may be committed: known, though not passed yet.
-        await self._mark_changes(connection, now.change, _ALL)
-        await self._mark(connection, self._lows, _LOWS, done.low, WEB_MERCATOR)
-        await self._mark(connection, self._notes, _NOTES, done.note, self._storage)
+        if news is not None:
+            self._mark_all(await news.fetchall())
+        else:
+            await self._catch_up(connection, upto or since, now)
         if self._since is not since:
             return False
         self._upto = now
         return True
 
-    async def _mark_changes(self, connection: AsyncConnection[Any], since: int, upto: int) -> None:
-        cursor = await connection.execute(
-            "SELECT changeset, layer, boxes FROM bandoso.changed_boxes(%s, %s, %s)",
-            [Int8(since), Int8(upto), Int4(MOST_BOXES)],
-            prepare=True,
-        )
-        for number, layer, boxes in await cursor.fetchall():
-            self._mark_boxes(self._changes, layer, boxes, number, self._storage)
+    async def _catch_up(self, connection: AsyncConnection[Any], since: Stamp, now: Stamp) -> None:
+        first = since.change
+        while first < now.change:
+            last = min(now.change, first + AT_A_TIME)
+            found = await connection.execute(_CHANGES, [Int8(first), Int8(last), Int4(MOST_BOXES)])
+            self._mark_all(await found.fetchall())
+            first = last
+        numbers = [Int8(now.change), Int8(_ALL), Int4(MOST_BOXES), Int8(since.low), Int8(since.note)]
+        found = await connection.execute(_NEWS, numbers)
+        self._mark_all(await found.fetchall())
 
-    async def _mark(
-        self, connection: AsyncConnection[Any], marks: Marks, query: LiteralString, since: int, crs: int
-    ) -> None:
-        cursor = await connection.execute(query, [Int8(since)], prepare=True)
-        for number, layer, boxes in await cursor.fetchall():
+    def _mark_all(self, rows: Iterable[tuple[int, int, str, list[list[float]] | None]]) -> None:
+        for kind, number, layer, boxes in rows:
+            marks, crs = (
+                (self._changes, self._storage),
+                (self._lows, WEB_MERCATOR),
+                (self._notes, self._storage),
+            )[kind]
             self._mark_boxes(marks, layer, boxes, number, crs)
 
     def _mark_boxes(
@@ -204,7 +207,11 @@ class Freshness(Listening):
         marks.mark(layer, found, number, self._buffer_of(layer))
 
 
-_LOWS: Final = "SELECT mark, layer, boxes FROM bandoso.low_changes(%s, 9223372036854775807)"
-_NOTES: Final = (
-    "SELECT xid, layer, CASE WHEN box IS NOT NULL THEN jsonb_build_array(box) END FROM bandoso.notes(%s)"
+_CHANGES: Final = "SELECT 0, changeset, layer, boxes FROM bandoso.changed_boxes(%s, %s, %s)"
+#: All that is visible is read, whatever the horizon is: behind a changeset that is still open others may be
+#: committed, which are known though not passed yet.
+_NEWS: Final = (
+    f"{_CHANGES} UNION ALL"  # noqa: S608 - ours
+    " SELECT 1, mark, layer, boxes FROM bandoso.low_changes(%s, 9223372036854775807) UNION ALL"
+    " SELECT 2, xid, layer, CASE WHEN box IS NOT NULL THEN jsonb_build_array(box) END FROM bandoso.notes(%s)"
 )

@@ -34,7 +34,7 @@ def pack(rendered: Rendered, stored: Mapping[str, bytes], order: tuple[str, ...]
     nothing is in it. ``order``: ids of all its layers."""
     parts = []
     for layer in order:
-        if layer in stored:
+        if stored.get(layer):  # (empty: nothing of it is in the tile)
             parts.append(stored[layer])
         elif layer in rendered.layers:
             parts.append(packing.pack(rendered.layers[layer]))

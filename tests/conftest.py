@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx._transports.default as transports
 import psycopg
 import pytest
 from psycopg import sql
@@ -25,13 +27,22 @@ from gis.db.migrate import prepare
 from gis.db.server import Database
 from gis.db.server import database as open_database
 from gis.errors import BandosoError
+from gis.ingest import reader
+from gis.ingest.spawn import Waiting
 from gis.settings import Settings
 from layers.registry import Catalogue
+from tests.api.sample import load_sample
 from tests.prepared_cluster import Cache, key
+from tests.reading_nursery import Nursery
 
-FreshDatabase = Callable[[str], Database]
+FreshDatabase = Callable[..., Database]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# httpx reads all certificates of the world for each client and each request outside of one (50 ms of a
+# processor, thousands of times), whether or not it speaks TLS: once is enough.
+transports.create_ssl_context = functools.cache(transports.create_ssl_context)
 
 
 def pytest_configure() -> None:
@@ -105,12 +116,35 @@ def catalogue(settings: Settings, city: City) -> Catalogue:
 
 
 @pytest.fixture(scope="session")
+def kept_clusters(pytestconfig: pytest.Config) -> tuple[Cache, str]:
+    """Prepared clusters that were kept, and the name of the one for these sources."""
+    assert pytestconfig.cache is not None
+    return Cache(pytestconfig.cache.mkdir("bandoso-clusters")), key()
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(
+    embedded: Database, reachable_tmp: Path, kept_clusters: tuple[Cache, str]
+) -> Callable[[Path], Path]:
+    """``prepared_folder(path)``: makes a data folder whose database has the layers, empty, for programs that
+    start a server of their own; a first start (tests/db/test_server.py, tests/test_wheel.py) takes 10 s."""
+
+    def make(folder: Path) -> Path:
+        cache, name = kept_clusters
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+        cache.restore(name, folder / "postgres")  # without one, the program makes it
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def embedded(
-    settings: Settings, city: City, catalogue: Catalogue, pytestconfig: pytest.Config
+    settings: Settings, city: City, catalogue: Catalogue, kept_clusters: tuple[Cache, str]
 ) -> Iterator[Database]:
     """A running embedded PostGIS with the databases ``bandoso`` and ``prepared`` (the template of copies)."""
-    assert pytestconfig.cache is not None
-    cache, name = Cache(pytestconfig.cache.mkdir("bandoso-clusters")), key()
+    cache, name = kept_clusters
     custom = settings.data_dir / "conf" / "postgresql.custom.conf"
     custom.parent.mkdir(parents=True)
     # Crashes are tested on servers of their own (tests/db/test_server.py); here only time matters.
@@ -136,15 +170,17 @@ def database(embedded: Database, city: City, catalogue: Catalogue) -> Database:
 
 @pytest.fixture(scope="session")
 def fresh_database(database: Database, settings: Settings) -> FreshDatabase:
-    """``fresh_database("name")``: a copy of the prepared database, in 0.1 s."""
+    """``fresh_database("name")``: a copy of the prepared database, or of another ``template``, in 0.1 s."""
 
-    def make(name: str) -> Database:
+    def make(name: str, template: str = "prepared") -> Database:
         with psycopg.connect(
             make_conninfo(database.owner_dsn, dbname="postgres"), autocommit=True
         ) as connection:
             new = sql.Identifier(name)
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(new))
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE prepared").format(new))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(new, sql.Identifier(template))
+            )
             # CREATE DATABASE copies no grants of the database itself
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(new))
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO bandoso_app").format(new))
@@ -158,11 +194,44 @@ def fresh_database(database: Database, settings: Settings) -> FreshDatabase:
     return make
 
 
+@pytest.fixture(scope="session")
+def sampled(fresh_database: FreshDatabase, embedded: Database, catalogue: Catalogue, city: City) -> str:
+    """Name of a template: the prepared database with a few rows of every public layer."""
+    made = fresh_database("sampled")
+    with psycopg.connect(made.owner_dsn, autocommit=True) as connection:
+        load_sample(connection, catalogue, city)
+    with psycopg.connect(make_conninfo(embedded.owner_dsn, dbname="postgres"), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE sampled ALLOW_CONNECTIONS false")
+    return "sampled"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nursery() -> Iterator[None]:
+    """Loads in the tests' own process fork their reading children (tests/reading_nursery.py)."""
+    made: list[Nursery] = []
+
+    def start() -> Waiting:
+        if not made:
+            made.append(Nursery())
+        found: Waiting = made[0].start()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "start", start)
+        yield
+    for nursery in made:
+        nursery.close()
+
+
+def database_name(request: pytest.FixtureRequest) -> str:
+    """Name of the database of a test module."""
+    return "t_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[-50:]
+
+
 @pytest.fixture(scope="module")
 def module_db(fresh_database: FreshDatabase, request: pytest.FixtureRequest) -> Database:
     """A copy of the prepared database for one test module."""
-    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[-50:]
-    return fresh_database(name)
+    return fresh_database(database_name(request))
 
 
 @pytest.fixture

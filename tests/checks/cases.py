@@ -47,7 +47,7 @@ FOLDER = Path(__file__).parent / "cases"
 ORIGIN = (607000.0, 1192000.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of a file is itself only
 class Case:
     """One small city and what the rule finds in it."""
 
@@ -114,12 +114,16 @@ def features_of(catalogue: Catalogue, layer_id: str, rows: Sequence[dict[str, An
     return Features(layer, fids, ids, owners, geometry, columns)
 
 
+@cache
+def _applications() -> tuple[Application, ...]:
+    """Those of the shipped catalogue: making them takes longer than most cases."""
+    return tuple(applications(setting().catalogue))
+
+
 def applied(case: Case) -> list[Application]:
     """The rule's applications to the case's layers, with the case's parameters."""
     found = [
-        app
-        for app in applications(setting().catalogue)
-        if app.rule.id == case.rule and set(app.layers) & set(case.layers)
+        app for app in _applications() if app.rule.id == case.rule and set(app.layers) & set(case.layers)
     ]
     assert found, f"{case}: no layer file applies {case.rule} to {sorted(case.layers)}"
     return [replace(app, parameters={**app.parameters, **case.parameters}) for app in found]

@@ -18,9 +18,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import jwt
-from jwt.exceptions import InvalidTokenError, PyJWTError
-
 from gis.api.accounts.basic import Wrong
 from gis.api.problems import Refusal
 from gis.errors import ConfigError
@@ -56,6 +53,8 @@ class Oidc:
         self._keys: dict[str, tuple[Any, tuple[str, ...]]] = {}
         self._read_at = self._tried_at = -math.inf
         self._lock = asyncio.Lock()
+        if self.is_set:
+            import jwt  # noqa: F401 - with cryptography 0.2 s, which only servers with a provider spend
 
     @property
     def is_set(self) -> bool:
@@ -66,6 +65,9 @@ class Oidc:
         """Issuer and subject of a good token, with a space between. Raises Wrong, or Refusal (503)."""
         if not self.is_set or len(token) > LONGEST_TOKEN:
             raise Wrong
+        import jwt
+        from jwt.exceptions import InvalidTokenError, PyJWTError
+
         try:
             header = jwt.get_unverified_header(token)
         except (PyJWTError, ValueError, RecursionError):
@@ -118,6 +120,8 @@ class Oidc:
 
     async def _read(self) -> None:
         """Read the keys; the old ones stay where that fails."""
+        from jwt.exceptions import PyJWTError
+
         self._tried_at = time.monotonic()
         try:
             keys = usable_keys(await asyncio.to_thread(read_document, self._source))
@@ -180,6 +184,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def usable_keys(document: Any) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """kid -> (public key, algorithms that it is for). Raises ValueError when the document has none."""
+    import jwt
+    from jwt.exceptions import PyJWTError
+
     keys: dict[str, tuple[Any, tuple[str, ...]]] = {}
     given = document.get("keys") if isinstance(document, dict) else None
     for one in given[:MOST_KEYS] if isinstance(given, list) else ():

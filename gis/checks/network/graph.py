@@ -15,13 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from gis import crs
 from gis.checks.features import Bools, Features, Floats, Ints
@@ -33,6 +31,9 @@ from gis.checks.window import Need, Window, columns_of
 from gis.city import City
 from layers.model import NetworkDef
 from layers.registry import Catalogue
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 #: How far around a window the network's layers are read, in units of the storage CRS (metres or feet).
 REACH = 4.0
@@ -124,6 +125,8 @@ class Graph:
     @cached_property
     def node_tree(self) -> cKDTree:
         """Spatial index of the nodes."""
+        from scipy.spatial import cKDTree
+
         return cKDTree(self.xy, balanced_tree=False, compact_nodes=False)
 
     @cached_property
@@ -268,6 +271,12 @@ def cluster_places(xy: Floats, distance: float) -> tuple[Ints, Floats]:
 
 def _linked(places: Floats, distance: float) -> tuple[Ints, int]:
     """Label of each of the different places, and how many labels there are."""
+    # SciPy is imported where it is used: server processes know networks from their start (the operations of
+    # editing), and would each spend 0.35 s of a processor on it before their first answer.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     count = len(places)
     if count < 2:
         return np.zeros(count, np.int64), count

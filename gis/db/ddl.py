@@ -72,6 +72,14 @@ class Index:
     text: Composed
     primary: bool = False
 
+    @property
+    def cost(self) -> float:
+        """Microseconds of processor that a parcel took; of many, begin with the dearest."""
+        text = self.text.as_string(None)
+        return (
+            7.0 if "USING gin" in text else 2.6 if "NULLS" in text else 2.1 if "USING gist" in text else 0.5
+        )
+
     def name_on(self, table: str) -> str:
         # "__" is in no layer's id, so that no two layers can want the same name.
         return object_name(f"{table}_", "__".join(self.suffix))

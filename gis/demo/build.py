@@ -30,7 +30,7 @@ def build_all(dsn: str, layers: Sequence[Layer], rows: Mapping[str, int]) -> Non
 
 def _tasks(layers: Sequence[Layer], rows: Mapping[str, int]) -> tuple[list[Composed], list[Composed]]:
     first: list[Composed] = []
-    then: list[tuple[int, Composed]] = []
+    then: list[tuple[float, Composed]] = []
     for layer in layers:
         table, indexes = build_name(layer), layer_indexes(layer)
         analyze = SQL("ANALYZE {}").format(Identifier(LAYERS, table))
@@ -40,11 +40,7 @@ def _tasks(layers: Sequence[Layer], rows: Mapping[str, int]) -> tuple[list[Compo
             first.append(script([*(i.statement(table) for i in indexes), analyze]))
             continue
         first += [i.statement(table) for i in indexes if i.primary]
-        for index in indexes:
-            if not index.primary:
-                text = index.statement(table)
-                weight = 3 if "USING gin" in text.as_string(None) else 1
-                then.append((count * weight, text))
+        then += [(count * i.cost, i.statement(table)) for i in indexes if not i.primary]
         then.append((0, analyze))
     # The longest first, so that no connection is left with them alone.
     then.sort(key=lambda task: -task[0])

@@ -5,12 +5,15 @@ one order for everybody; then the changeset is opened (its time is after the loc
 feature never go back); versions are compared; rows are taken away, changed, made (a parcel that is split
 leaves its number to its successor); the checks judge what was touched; commit. History is kept by triggers
 (gis/db/sql/0010_history.sql).
+
+Most edits are right, so all is sent without waiting for an answer that nobody needs yet: two exchanges until
+the checks have their say. One that the database refuses is made anew, change by change, to say which it was.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +24,7 @@ from psycopg import errors as pg
 from gis.checks.concern import Change
 from gis.checks.incremental import rehearse
 from gis.checks.window import Setting
+from gis.db.sql import CHECKER
 from gis.edit import rows
 from gis.edit.errors import Clash, Conflict, Missing, Rejected, Uncertain
 from gis.edit.explain import Wanted, busy, forbidden, told
@@ -28,7 +32,7 @@ from gis.edit.geometry import city_box
 from gis.edit.judge import judge
 from gis.edit.model import Applied, Changeset, Create, Delete, Done, FeatureChange, Update
 from gis.edit.plan import Plan, Step, plan_of
-from gis.edit.session import Connection, EditorPool, editing
+from gis.edit.session import Connection, EditorPool, editing, take_role
 from gis.identity.principal import Grant, Principal
 from layers.registry import Layer
 
@@ -38,9 +42,11 @@ LOG = logging.getLogger("bandoso.edit")
 #: and versions compared from the beginning, so nothing of the other one is overwritten.
 _TRIES = 3
 
+#: Sends the writing of some steps of a layer; gives what takes the answer. Raises psycopg.Error.
+type _Ask = Callable[[Layer, list[Step]], Callable[[], None]]
 #: Run in the transaction before rows are locked; may raise to end it.
 Begin = Callable[[Connection], None]
-#: Run in the transaction when all is judged; what it gives is Applied.seen.
+#: Run in the transaction when all is judged, in no certain role; what it gives is Applied.seen.
 Look = Callable[[Connection, Applied], Any]
 
 
@@ -59,14 +65,17 @@ def apply(
     is stored then (but see Uncertain).
     """
     plan = plan_of(setting, principal, changeset)
-    for attempt in range(1, _TRIES + 1):
+    careful, attempts = isinstance(on, psycopg.Connection), 0
+    while True:
         try:
-            return _once(on, principal, setting, plan, begin, look)
+            return _once(on, _Edit(setting, plan, principal, careful=careful), begin, look)
+        except _Refused:
+            careful = True
         except (pg.DeadlockDetected, pg.SerializationFailure):
-            LOG.warning("an edit and another waited for each other (%d)", attempt)
-            if attempt == _TRIES or isinstance(on, psycopg.Connection):
+            attempts += 1
+            LOG.warning("an edit and another waited for each other (%d)", attempts)
+            if attempts == _TRIES or isinstance(on, psycopg.Connection):
                 raise busy() from None
-    raise AssertionError
 
 
 def apply_as_operator(connection: Connection, setting: Setting, changeset: Changeset) -> Applied:
@@ -76,7 +85,11 @@ def apply_as_operator(connection: Connection, setting: Setting, changeset: Chang
     """
     everything = Principal(0, "operator", (Grant("admin", "", shared=True),))
     plan = plan_of(setting, everything, changeset)
-    return _Edit(connection, setting, plan, everything).run(None, None)
+    edit = _Edit(setting, plan, everything, careful=True)
+    edit.ask(connection)
+    applied = edit.run(connection, None)
+    connection.execute("SELECT set_config('role', 'none', true)")
+    return applied
 
 
 def warm(on: EditorPool, setting: Setting) -> None:
@@ -91,18 +104,18 @@ def warm(on: EditorPool, setting: Setting) -> None:
         )
 
 
-def _once(
-    on: EditorPool | Connection,
-    principal: Principal,
-    setting: Setting,
-    plan: Plan,
-    begin: Begin | None,
-    look: Look | None,
-) -> Applied:
+class _Refused(Exception):  # noqa: N818
+    """The database refused some change of an edit, and the transaction with it."""
+
+
+def _once(on: EditorPool | Connection, edit: _Edit, begin: Begin | None, look: Look | None) -> Applied:
     stored = False
     try:
-        with editing(on, principal) as connection:
-            done = _Edit(connection, setting, plan, principal).run(begin, look)
+        with editing(on, edit.principal, edit.ask if begin is None else None) as connection:
+            if begin is not None:
+                begin(connection)
+                edit.ask(connection)
+            done = edit.run(connection, look)
             stored = True
         return done
     except psycopg.OperationalError as error:
@@ -113,69 +126,63 @@ def _once(
     except pg.LockNotAvailable:
         raise busy() from None
     except pg.ReadOnlySqlTransaction as error:
-        known = told(error, next(iter(plan.layers.values())), setting.city)
+        known = told(error, next(iter(edit.plan.layers.values())), edit.setting.city)
         assert known is not None
         raise known from None
 
 
 class _Edit:
-    """One run in an open transaction."""
+    """One run in an open transaction. ``careful``: change by change, each answer awaited."""
 
-    def __init__(self, connection: Connection, setting: Setting, plan: Plan, principal: Principal) -> None:
-        self._connection, self._setting, self._plan = connection, setting, plan
-        self._principal = principal
+    def __init__(self, setting: Setting, plan: Plan, principal: Principal, *, careful: bool) -> None:
+        self.setting, self.plan, self.principal = setting, plan, principal
+        self._careful = careful
         self._srid = setting.city.crs.storage
+        self._locks: list[tuple[str, rows.Pending]] = []
         self._old: dict[tuple[str, int], rows.Row] = {}
-        self._versions: dict[int, int] = {}
+        self._connection: Connection
 
-    def run(self, begin: Begin | None, look: Look | None) -> Applied:
-        if begin is not None:
-            begin(self._connection)
-        self._lock()
+    def ask(self, connection: Connection) -> None:
+        """Lock what will change: rows of all layers, in the order of layers and ids."""
+        self._connection = connection
+        for layer_id in sorted(self.plan.layers):
+            fids = [s.fid for s in self.plan.steps_of(layer_id) if s.fid is not None and not s.new]
+            if fids:
+                self._locks.append((layer_id, rows.ask_lock(connection, self.plan.layers[layer_id], fids)))
+
+    def run(self, connection: Connection, look: Look | None) -> Applied:
+        """After ``ask``, all else."""
+        for layer_id, lock in self._locks:
+            self._old.update({(layer_id, fid): row for fid, row in rows.locked(lock).items()})
         self._compare()
-        self._plan.settle(self._old)
-        opened, at = self._open()
-        self._number()
-        for layer_id, layer in self._plan.layers.items():
-            self._write(layer, self._plan.steps_of(layer_id))
-        changeset = self._plan.changeset
-        lenient = changeset.lenient and all(map(self._stewarded, self._plan.steps))
+        self.plan.settle(self._old)
+        opened, at = self._make_carefully() if self._careful else self._make()
+        changeset = self.plan.changeset
+        lenient = changeset.lenient and all(map(self._stewarded, self.plan.steps))
         judged = judge(
-            self._connection,
-            self._setting,
-            self._changes(),
-            stepwise=changeset.stepwise,
-            lenient=lenient,
+            connection, self.setting, self._changes(), stepwise=changeset.stepwise, lenient=lenient
         )
         if judged.rejecting:
             raise Rejected(judged.rejecting, judged.warnings)
-        applied = Applied(opened, at, tuple(map(self._done, self._plan.steps)), judged.warnings, lenient)
-        return applied if look is None else replace(applied, seen=look(self._connection, applied))
+        applied = Applied(opened, at, tuple(map(self._done, self.plan.steps)), judged.warnings, lenient)
+        return applied if look is None else replace(applied, seen=look(connection, applied))
 
     def _stewarded(self, step: Step) -> bool:
         """Whether the caller is steward for whose the feature is and was."""
         old = self._old.get((step.layer.id, step.fid or 0))
         owners = {step.values.get("owner"), old.owner if old else None} - {None}
-        return all(self._principal.is_steward(owner) for owner in owners)
+        return all(self.principal.is_steward(owner) for owner in owners)
 
     # --- what stands ---------------------------------------------------------------------------------
 
-    def _lock(self) -> None:
-        """Rows of all layers, in the order of layers and ids."""
-        for layer_id in sorted(self._plan.layers):
-            fids = [s.fid for s in self._plan.steps_of(layer_id) if s.fid is not None and not s.new]
-            if fids:
-                found = rows.lock(self._connection, self._plan.layers[layer_id], fids)
-                self._old.update({(layer_id, fid): row for fid, row in found.items()})
-
     def _compare(self) -> None:
         """Raises Forbidden, NotFoundError, or Conflict with all that were changed since."""
-        missing = [s for s in self._plan.steps if not s.new and (s.layer.id, s.fid) not in self._old]
+        missing = [s for s in self.plan.steps if not s.new and (s.layer.id, s.fid) not in self._old]
         if missing:
             self._may_not(missing)
         clashes = [Clash(s.change, None) for s in missing if _expected(s.change) is not None]
         lost = [s for s in missing if _expected(s.change) is None]
-        for step in self._plan.steps:
+        for step in self.plan.steps:
             row = self._old.get((step.layer.id, step.fid or 0))
             expected = _expected(step.change)
             if row is not None and not step.new and expected is not None and row.version != expected:
@@ -187,7 +194,7 @@ class _Edit:
 
     def _may_not(self, missing: Sequence[Step]) -> None:
         """Raises Forbidden for those that could not be locked because the caller may not change them."""
-        for layer_id, layer in self._plan.layers.items():
+        for layer_id, layer in self.plan.layers.items():
             steps = [s for s in missing if s.layer.id == layer_id]
             if not steps:
                 continue
@@ -198,62 +205,89 @@ class _Edit:
             if wanted:
                 raise forbidden(self._connection, layer, self._srid, wanted)
 
-    def _open(self) -> tuple[int, datetime]:
-        changeset = self._plan.changeset
-        row = self._connection.execute(
+    # --- writing -------------------------------------------------------------------------------------
+
+    def _make(self) -> tuple[int, datetime]:
+        """Open the changeset and write, all in one exchange. Raises _Refused."""
+        taken: list[Callable[[], None]] = []
+        try:
+            with self._connection.pipeline():
+                opening = self._ask_open()
+                self._number()
+                for layer, some, ask in self._groups():
+                    taken.append(ask(layer, some))
+                take_role(self._connection, CHECKER)
+            for take in taken:
+                take()
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            raise _Refused from error
+        return _opened(opening)
+
+    def _make_carefully(self) -> tuple[int, datetime]:
+        """The same. Raises what says who may not, or what is wrong."""
+        opening = self._ask_open()
+        self._number()
+        for layer, some, ask in self._groups():
+            self._try(layer, some, ask)
+        take_role(self._connection, CHECKER)
+        return _opened(opening)
+
+    def _ask_open(self) -> rows.Pending:
+        changeset = self.plan.changeset
+        return self._connection.execute(
             "SELECT bandoso.changeset_open(%s, %s, %s, %s), current_setting('bandoso.at')::timestamptz",
             [changeset.kind, changeset.comment, changeset.source, changeset.undoes],
-        ).fetchone()
-        assert row is not None
-        # the setting is read before the function has made it, where both stand in one row
-        return int(row[0]), row[1]
+        )
 
     def _number(self) -> None:
         """Ids for what is made, so that other features of the changeset can name it."""
-        for layer_id, layer in self._plan.layers.items():
-            made = [s for s in self._plan.steps_of(layer_id) if s.new and s.fid is None]
+        for layer_id, layer in self.plan.layers.items():
+            made = [s for s in self.plan.steps_of(layer_id) if s.new and s.fid is None]
             if made:
                 for step, fid in zip(made, rows.new_fids(self._connection, layer, len(made)), strict=True):
                     step.fid = fid
-        self._plan.name_new()
+        self.plan.name_new()
 
-    # --- writing -------------------------------------------------------------------------------------
-
-    def _write(self, layer: Layer, steps: Sequence[Step]) -> None:
-        kinds: list[tuple[type[FeatureChange], Callable[[list[Step]], None]]] = [
-            (Delete, lambda some: self._delete(layer, some)),
-            (Update, lambda some: self._update(layer, some)),
-            (Create, lambda some: rows.insert(self._connection, layer, self._srid, _writes(some))),
+    def _groups(self) -> Iterator[tuple[Layer, list[Step], _Ask]]:
+        """What is written at once, in order, and what sends it."""
+        asks: list[tuple[type[FeatureChange], _Ask]] = [
+            (Delete, self._ask_delete),
+            (Update, self._ask_update),
+            (Create, self._ask_insert),
         ]
-        for kind, write in kinds:
-            some = [s for s in steps if isinstance(s.change, kind)]
-            if some:
-                self._try(layer, some, write)
+        for layer_id, layer in self.plan.layers.items():
+            steps = self.plan.steps_of(layer_id)
+            for kind, ask in asks:
+                some = [s for s in steps if isinstance(s.change, kind)]
+                if some:
+                    yield layer, some, ask
 
-    def _try(self, layer: Layer, steps: list[Step], write: Callable[[list[Step]], None]) -> None:
+    def _try(self, layer: Layer, steps: list[Step], ask: _Ask) -> None:
         """Write, or say in words why it cannot be. A transaction that is to say more needs a savepoint."""
         try:
             with self._connection.transaction():
-                write(steps)
+                ask(layer, steps)()
             return
         except pg.InsufficientPrivilege:
             pass
         except psycopg.Error as error:
-            at = steps[0].change.pointer if len(steps) == 1 else self._culprit(steps, error, write)
-            known = told(error, layer, self._setting.city, at)
+            at = steps[0].change.pointer if len(steps) == 1 else self._culprit(layer, steps, error, ask)
+            known = told(error, layer, self.setting.city, at)
             if known is None:
                 raise
             raise known from None
         raise forbidden(self._connection, layer, self._srid, [self._wanted(s) for s in steps])
 
-    def _culprit(self, steps: list[Step], error: psycopg.Error, write: Callable[[list[Step]], None]) -> str:
+    def _culprit(self, layer: Layer, steps: list[Step], error: psycopg.Error, ask: _Ask) -> str:
         """Place of the first of several changes that the database refuses: each is tried alone."""
         if not isinstance(error, pg.IntegrityError):
             return ""
         for step in steps:
             try:
                 with self._connection.transaction():
-                    write([step])
+                    ask(layer, [step])()
             except psycopg.Error:
                 return step.change.pointer
         return ""
@@ -265,26 +299,39 @@ class _Edit:
         assert shape is not None
         return Wanted(owner, shape, step.change.pointer)
 
-    def _delete(self, layer: Layer, steps: list[Step]) -> None:
-        gone = rows.delete(self._connection, layer, [s.fid for s in steps if s.fid is not None])
-        if gone != len(steps):
-            raise pg.InsufficientPrivilege("a policy kept rows")
+    def _ask_delete(self, layer: Layer, steps: list[Step]) -> Callable[[], None]:
+        gone = rows.ask_delete(self._connection, layer, [s.fid for s in steps if s.fid is not None])
 
-    def _update(self, layer: Layer, steps: list[Step]) -> None:
+        def take() -> None:
+            if gone.rowcount != len(steps):
+                raise pg.InsufficientPrivilege("a policy kept rows")
+
+        return take
+
+    def _ask_update(self, layer: Layer, steps: list[Step]) -> Callable[[], None]:
         for step in steps:
             step.version = self._old[layer.id, step.fid or 0].version
         changed = [s for s in steps if s.values or s.geometry is not None]  # a patch may be of nothing
-        versions = rows.update(self._connection, layer, self._srid, _writes(changed))
-        if len(versions) != len(changed):
-            raise pg.InsufficientPrivilege("a policy kept rows")
-        for step in changed:
-            step.version = versions[step.fid or 0]
+        pending = rows.ask_update(self._connection, layer, self._srid, _writes(changed))
+
+        def take() -> None:
+            versions = dict(row for answer in pending for row in answer.fetchall())
+            if len(versions) != len(changed):
+                raise pg.InsufficientPrivilege("a policy kept rows")
+            for step in changed:
+                step.version = versions[step.fid or 0]
+
+        return take
+
+    def _ask_insert(self, layer: Layer, steps: list[Step]) -> Callable[[], None]:
+        rows.ask_insert(self._connection, layer, self._srid, _writes(steps))
+        return lambda: None
 
     # --- what came of it -----------------------------------------------------------------------------
 
     def _changes(self) -> list[Change]:
         made = []
-        for step in self._plan.steps:
+        for step in self.plan.steps:
             assert step.fid is not None
             old = self._old.get((step.layer.id, step.fid))
             before = None if old is None or step.new else old.geometry
@@ -304,6 +351,13 @@ class _Edit:
         if isinstance(change, Delete):
             return Done("d", step.layer.id, step.fid, self._old[step.layer.id, step.fid].version)
         return Done("u", step.layer.id, step.fid, step.version)
+
+
+def _opened(opening: rows.Pending) -> tuple[int, datetime]:
+    row = opening.fetchone()
+    assert row is not None
+    # columns are worked out in their order: the second is what the function of the first has set
+    return int(row[0]), row[1]
 
 
 def _writes(steps: Sequence[Step]) -> list[rows.Write]:

@@ -19,7 +19,8 @@ from gis.checks.concern import Change
 from gis.checks.incremental import recheck
 from gis.checks.model import Finding
 from gis.checks.window import Setting
-from gis.edit.session import as_checker
+from gis.db.sql import EDITOR
+from gis.edit.session import take_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ def judge(
 ) -> Judged:
     """Judge ``changes``, made before in this transaction (gis.edit.session.editing), and store what is found.
 
+    ``connection``: in role bandoso_checker. It may be in another one afterwards.
     ``stepwise``: a single-feature request: rules that wait for what is not yet drawn do not refuse it.
     ``lenient``: nothing is refused. Raises psycopg.Error.
     """
     if not changes:
         return Judged()
-    with as_checker(connection):
-        done = recheck(connection, setting, changes, stepwise=stepwise)
+    done = recheck(connection, setting, changes, stepwise=stepwise)
     if not done.new:
         return Judged()
     told = _told(connection, done.new, changes)
@@ -66,6 +67,8 @@ def _told(
 
     def seen(layer: str, owner: str) -> bool:
         if layer not in owners:
+            if not owners:
+                take_role(connection, EDITOR)
             row = connection.execute("SELECT bandoso.owners_seen(%s)", [layer]).fetchone()
             owners[layer] = frozenset(row[0] if row else ())
         return owner in owners[layer]

@@ -17,6 +17,8 @@ from gis.db.sql import LAYERS, column, columns
 from layers.registry import Layer
 
 Connection = psycopg.Connection[Any]
+#: A statement that was sent; in pipeline mode its answer may be on its way.
+Pending = psycopg.Cursor[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,14 @@ def table_of(layer: Layer) -> Identifier:
     return Identifier(LAYERS, layer.id)
 
 
-def lock(connection: Connection, layer: Layer, fids: Iterable[int]) -> dict[int, Row]:
-    """Lock the rows that the role may change, in the order of their ids: no two edits wait for each other.
+def ask_lock(connection: Connection, layer: Layer, fids: Iterable[int]) -> Pending:
+    """Lock the rows that the role may change, in the order of their ids: no two edits wait for each other."""
+    return connection.cursor(binary=True).execute(_lock(_Key(layer)), [sorted(fids)])
 
-    A row is given as it stands once the lock is had. Raises psycopg.errors.LockNotAvailable.
-    """
-    query = SQL(
-        "SELECT fid, version, owner, geom::bytea FROM {} WHERE fid = ANY (%s) ORDER BY fid FOR UPDATE"
-    ).format(table_of(layer))
-    with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(query, [sorted(fids)]).fetchall()
+
+def locked(pending: Pending) -> dict[int, Row]:
+    """The rows, each as it stands once the lock is had. Raises psycopg.errors.LockNotAvailable."""
+    rows = pending.fetchall()
     shapes = shapely.from_wkb([row[3] for row in rows])
     return {row[0]: Row(row[1], row[2], shape) for row, shape in zip(rows, shapes, strict=True)}
 
@@ -73,24 +73,24 @@ def new_fids(connection: Connection, layer: Layer, count: int) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
-def delete(connection: Connection, layer: Layer, fids: Sequence[int]) -> int:
-    """Take rows away; how many were."""
+def ask_delete(connection: Connection, layer: Layer, fids: Sequence[int]) -> Pending:
+    """Take rows away."""
     return connection.execute(
         SQL("DELETE FROM {} WHERE fid = ANY (%s)").format(table_of(layer)), [list(fids)]
-    ).rowcount
+    )
 
 
-def update(connection: Connection, layer: Layer, srid: int, writes: Sequence[Write]) -> dict[int, int]:
-    """Change rows; their new versions. One statement for all that change the same columns."""
-    versions: dict[int, int] = {}
+def ask_update(connection: Connection, layer: Layer, srid: int, writes: Sequence[Write]) -> list[Pending]:
+    """Change rows; rows of the answers are ids and new versions. One statement for all that change the same
+    columns."""
+    pending = []
     for names, with_geometry, some in _alike(writes):
-        query = _update(_Key(layer), names, with_geometry)
         values = _arrays(some, names, srid if with_geometry else None)
-        versions.update(dict(connection.execute(query, values).fetchall()))
-    return versions
+        pending.append(connection.execute(_update(_Key(layer), names, with_geometry), values))
+    return pending
 
 
-def insert(connection: Connection, layer: Layer, srid: int, writes: Sequence[Write]) -> None:
+def ask_insert(connection: Connection, layer: Layer, srid: int, writes: Sequence[Write]) -> None:
     """Make rows. Nothing is asked back: a writer need not be a reader."""
     for names, _, some in _alike(writes):
         connection.execute(_insert(_Key(layer), names), _arrays(some, names, srid))
@@ -144,6 +144,15 @@ def _news(layer: Layer, names: tuple[str, ...], with_geometry: bool) -> Composab
         types.append(SQL("%s::bytea[]"))
         heads.append(column("geom"))
     return SQL("unnest({}) AS n ({})").format(SQL(", ").join(types), SQL(", ").join(heads))
+
+
+@lru_cache(maxsize=500)
+def _lock(key: _Key) -> bytes:
+    return (
+        SQL("SELECT fid, version, owner, geom::bytea FROM {} WHERE fid = ANY (%s) ORDER BY fid FOR UPDATE")
+        .format(table_of(key.layer))
+        .as_bytes(None)
+    )
 
 
 @lru_cache(maxsize=2_000)

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.api.editors import CRS84, EPSG_9210, Editors, Writer, feature, line, point
@@ -232,7 +233,15 @@ def test_optimistic_locking_etags_replace_and_update(water: Writer, existing: st
     done = send(existing, document, If_Match=tag)
     assert done.status_code == 200, done.text
     assert done.headers["etag"] != tag
-    assert_problem(send(existing, document, If_Match=tag), 412, "precondition-failed")
+    # all sides of the conflict, as a changeset tells them
+    mine = valve(turns=4) if method == "PUT" else {"properties": {"turns": 4}}
+    lost = assert_problem(send(existing, mine, If_Match=tag), 412, "precondition-failed")
+    (sides,) = lost["conflicts"]
+    assert (lost["version"], sides["base"]["version"], sides["theirs"]["version"]) == (2, 1, 2)
+    turns = [sides[side]["properties"]["turns"] for side in ("base", "yours", "theirs")]
+    assert turns == [orjson.loads(before)["properties"].get("turns"), 4, 3]
+    assert sides["theirs"]["author"] == water.get("/me").json()["name"]
+    assert ("turns" in sides["both"], sides["mergeable"]) == (True, False)
     # any representation of the version stands for it; a list has one that matches
     shown = water.get(existing, params={"crs": EPSG_9210, "lang": "en"}).headers["etag"]
     assert send(existing, document, If_Match=f'{tag}, "other", {shown}').status_code == 200

@@ -29,11 +29,13 @@ from gis.api.state import State
 from gis.api.write import body, findings, headers
 from gis.checks.window import Setting
 from gis.crs import CrsRef
+from gis.db.sql import MEMBER
 from gis.edit.apply import apply
+from gis.edit.conflict import documents
 from gis.edit.errors import Conflict, Missing, Rejected
 from gis.edit.model import Applied, Changeset, Delete, FeatureChange
 from gis.edit.rows import table_of
-from gis.edit.session import Connection, as_member, editing
+from gis.edit.session import Connection, as_member, editing, take_role
 from gis.identity.principal import Principal
 from layers.registry import Layer
 
@@ -195,7 +197,8 @@ class _Write:
             found = conflict.clashes[0].found
             if found is None and self.asked.request.method == "DELETE":
                 raise Missing([]) from None
-            raise self._failed(conflict.message, conflict.hint, found) from None
+            sides = await state.editors.work(self._sides, conflict)
+            raise self._failed(conflict.message, conflict.hint, found, sides) from None
         except Missing:
             # Part 4 (put-rid-exception): a condition on what is not there fails.
             if self.match is not None and self.asked.request.method != "DELETE":
@@ -220,9 +223,19 @@ class _Write:
             geojson.geojson_feature(self.view, self.asked.storage)
         )
         statement = one_feature(self.asked.layer, shown, done.fid)
-        with as_member(connection), connection.cursor(binary=True) as cursor:
-            row = cursor.execute(statement.text, statement.values).fetchone()
+        with connection.cursor(binary=True) as cursor:
+            with connection.pipeline():
+                take_role(connection, MEMBER)
+                cursor.execute(statement.text, statement.values)
+            row = cursor.fetchone()
         return None if row is None else _Seen(*row)
+
+    def _sides(self, conflict: Conflict) -> list[dict[str, Any]]:
+        """What the caller had, sends, and would overwrite: as POST /changesets tells it."""
+        state = self.asked.state
+        ref = headers.content_crs(self.asked.request, state.city)
+        with editing(state.editors, self.principal) as connection, as_member(connection):
+            return documents(connection, state.catalogue, conflict.clashes, ref, self.asked.storage)
 
     # --- answers -------------------------------------------------------------------------------------
 
@@ -289,7 +302,11 @@ class _Write:
             headers=told,
         )
 
-    def _failed(self, detail: str, hint: str | None = None, found: int | None = None) -> Refusal:
-        """412; with the version that stands."""
-        more = {"version": found} if found is not None else None
-        return Refusal(412, "precondition-failed", detail, hint=hint, more=more)
+    def _failed(
+        self, detail: str, hint: str | None = None, found: int | None = None, sides: Any = None
+    ) -> Refusal:
+        """412; with the version that stands, and all sides of the conflict."""
+        more: dict[str, Any] = {} if found is None else {"version": found}
+        if sides:
+            more["conflicts"] = sides
+        return Refusal(412, "precondition-failed", detail, hint=hint, more=more or None)

@@ -20,6 +20,7 @@ from gis.api.write import findings, headers
 from gis.checks.model import Finding
 from gis.checks.window import Setting
 from gis.crs import CrsRef
+from gis.db.sql import EDITOR
 from gis.edit import conflict
 from gis.edit.apply import apply
 from gis.edit.errors import Conflict, Invalid, Rejected
@@ -27,7 +28,7 @@ from gis.edit.idempotency import Keeper, Replayed
 from gis.edit.model import Applied, Changeset
 from gis.edit.operations.standing import Refused
 from gis.edit.rows import table_of
-from gis.edit.session import Connection, as_member, editing
+from gis.edit.session import Connection, as_member, editing, take_role
 from gis.errors import UsageError
 from gis.identity.principal import Principal
 
@@ -200,6 +201,7 @@ class Making:
         for done in applied.features:
             if done.op != "d":
                 by_layer.setdefault(done.layer, []).append(done.fid)
+        take_role(connection, EDITOR)
         found: dict[tuple[str, int], str] = {}
         for layer_id, fids in by_layer.items():
             query = SQL("SELECT fid, asset_id FROM {} WHERE fid = ANY (%s)").format(

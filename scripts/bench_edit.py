@@ -17,7 +17,7 @@ reading    /items of 100 features in a box, 4 clients, alone and while 8 clients
 
 Times are absolute, so the machine's noise is printed beside them: how much a loop of known work varies, and
 how much slower it is on all cores at once. Clients and the server share the machine's processors; ``cpu_ms``
-tells what each took of them for an edit (scripts/bench_client.py), which noise does not change.
+tells what each took of them for an edit (scripts/clients.py), which noise does not change.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import shapely
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench_client import Clients, Processors, drive, request  # noqa: E402
+from clients import Clients, Processors, drive, request  # noqa: E402
 
 from gis.db.migrate import prepare  # noqa: E402
 from gis.db.server import Database, database  # noqa: E402

@@ -75,6 +75,7 @@ def run(settings: Settings, db: Database) -> None:
     from gis.api.access_log import logging_config, parse_networks
     from gis.api.accounts.oidc import check_settings
     from gis.api.reload import watch_files
+    from gis.db.web_keeper import keep_filled
     from gis.jobs.supervise import Beside, Supervisor
     from tiles.refresh import OWNER_DSN
 
@@ -108,9 +109,11 @@ def run(settings: Settings, db: Database) -> None:
     watcher = threading.Thread(
         target=watch_files, args=(settings, db.owner_dsn, stop), name="layer-files", daemon=True
     )
+    filler = threading.Thread(target=keep_filled, args=(db.owner_dsn, stop), name="web-tables", daemon=True)
     jobs = Supervisor(settings, db.owner_dsn)
     low = Beside("tiles.refresh", {OWNER_DSN: db.owner_dsn}, "refresh of low zooms")
     watcher.start()
+    filler.start()
     jobs.start()
     low.start()
     try:
@@ -120,4 +123,5 @@ def run(settings: Settings, db: Database) -> None:
         low.stop()
         jobs.stop()
         watcher.join(5)
+        filler.join(5)
         metrics.drop_directory(folder)

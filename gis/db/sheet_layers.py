@@ -16,6 +16,8 @@ from gis.city import City
 from gis.db.ddl import build_name, constraint_statements, create_table, index_statements, swap_statements
 from gis.db.sql import LAYERS, columns, table
 from gis.db.state import one, set_state, state
+from gis.db.web import has_web
+from gis.db.web_fill import fill_here
 from gis.errors import ConfigError
 from gis.sheets import VN2000_GEOGRAPHIC, Sheet, outlines, sheets_in
 from layers.registry import Catalogue, Layer
@@ -51,6 +53,8 @@ def fill_sheet_layers(connection: Connection, city: City, catalogue: Catalogue) 
             written[layer_id] = _fill(connection, layer, city, systems)
             set_state(connection, key, fingerprint)
         connection.execute(SQL("ANALYZE {}").format(table(layer)))
+        if has_web(layer):
+            fill_here(connection, layer_id)
     return written
 
 

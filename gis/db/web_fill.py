@@ -36,17 +36,19 @@ def gaps(connection: psycopg.Connection) -> list[str]:
 
 def fill(
     owner_dsn: str,
-    layers: Iterable[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     progress: Progress = lambda _done, _total: None,
     *,
     connections: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Fill the gaps of these layers (default: of all); gives how many features were filled.
 
     ``connections``: how many fill at once, by default one for each core. When it returns, no gap is left but
-    those that long transactions of writers hold. Raises what a connection raised.
+    those that long transactions of writers hold. ``stopping``: asked between two transactions, each of some
+    tenths of a second. Raises what a connection raised.
     """
-    wanted = None if layers is None else set(layers)
+    wanted = {layers} if isinstance(layers, str) else None if layers is None else set(layers)
     with connect(owner_dsn) as connection:
         names = [name for name in gaps(connection) if wanted is None or name in wanted]
         total = sum(_divide(connection, name) for name in names)
@@ -55,12 +57,23 @@ def fill(
         progress(0, total)
         done = _Done(total, progress)
         many = connections or min(_MOST_CONNECTIONS, os.cpu_count() or 1)
-        tasks: list[Task] = [_worker(names, done) for _ in range(many if total > _ANALYZE_ROWS else 1)]
+        tasks: list[Task] = [
+            _worker(names, done, stopping) for _ in range(many if total > _ANALYZE_ROWS else 1)
+        ]
         run_side_by_side(owner_dsn, tasks, memory=_MEMORY)
+        progress(total, total)  # of some features there was a row already
         for name, rows in done.rows.items():
             if rows >= _ANALYZE_ROWS:
                 connection.execute(SQL("ANALYZE {}").format(Identifier(WEB, name)))
     return sum(done.rows.values())
+
+
+def fill_here(connection: psycopg.Connection, layer: str) -> None:
+    """Fill the layer's gaps by this connection (in autocommit mode): for few features."""
+    _divide(connection, layer)
+    while _one(connection, layer) is not None:
+        pass
+    connection.execute(SQL("ANALYZE {}").format(Identifier(WEB, layer)))
 
 
 class _Done:
@@ -81,7 +94,7 @@ def _divide(connection: psycopg.Connection, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _worker(names: list[str], done: _Done) -> Task:
+def _worker(names: list[str], done: _Done, stopping: Callable[[], bool]) -> Task:
     def task(connection: psycopg.Connection) -> None:
         # Readers see a filled row a moment later than it is sure to stand: nobody waits for the disk.
         connection.execute("SET synchronous_commit = off")
@@ -89,11 +102,11 @@ def _worker(names: list[str], done: _Done) -> Task:
         deadline = time.monotonic() + _PATIENCE
         while left:
             for name in list(left):
-                while (rows := _one(connection, name)) is not None:
+                while not stopping() and (rows := _one(connection, name)) is not None:
                     done.add(name, rows)
                     deadline = time.monotonic() + _PATIENCE
             left = [name for name in gaps(connection) if name in names]
-            if left and time.monotonic() > deadline:
+            if stopping() or (left and time.monotonic() > deadline):
                 return
             if left:
                 time.sleep(_LOOK)

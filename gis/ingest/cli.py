@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gis.cli_common import Output, common_options, progress, warn_refused
+from gis.cli_common import Output, common_options, fill_web, progress, warn_refused
 from gis.encodings import ENCODINGS
 from gis.errors import ConfigError, DatabaseError
 from gis.ingest.spawn import Waiting, start
@@ -97,21 +97,26 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
     city = settings.load_city()
     catalogue = settings.load_catalogue(city)
     request = LoadRequest(**options)
-    with progress(f"{request.file.name} -> {request.layer}") as bar:
-        if request.dry_run:
-            with _if_there(settings) as (found, why):
-                report = load(settings, found, city, catalogue, request, bar, child)
-            if found is None:
-                report.warnings.append(f"not compared with {request.layer}: {why}")
-        else:
-            with database(settings) as db:
+    with ExitStack() as stack:
+        db = None
+        with progress(f"{request.file.name} -> {request.layer}") as bar:
+            if request.dry_run:
+                with _if_there(settings) as (found, why):
+                    report = load(settings, found, city, catalogue, request, bar, child)
+                if found is None:
+                    report.warnings.append(f"not compared with {request.layer}: {why}")
+            else:
+                db = stack.enter_context(database(settings))
                 refusal = prepare_what_stands(db.owner_dsn, city, catalogue)
                 if refusal is not None:
                     if any(e["pointer"].split("/")[2:3] == [request.layer] for e in refusal.errors):
                         raise refusal
                     warn_refused(refusal)  # another layer's file: no reason not to take this delivery
                 report = load(settings, db, city, catalogue, request, bar, child)
-    output.emit(report.as_dict(), report.as_text())
+        output.emit(report.as_dict(), report.as_text())
+        if db is not None:
+            # From here on it is loaded, and whatever stops us leaves it so.
+            fill_web(db.owner_dsn, [request.layer])
 
 
 @contextmanager

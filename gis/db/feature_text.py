@@ -9,7 +9,7 @@ from psycopg import sql
 from gis.db.sql import columns
 
 #: Decimals of degrees: 0.1 mm on the ground.
-DEGREE_DIGITS = 9
+DEGREE_DIGITS = sql.Literal(9)
 
 
 def feature_text(alias: str, geometry: sql.Composable, names: Iterable[str]) -> sql.Composed:
@@ -32,7 +32,7 @@ def properties_text(alias: str, names: Iterable[str]) -> sql.Composable:
     return sql.SQL("row_to_json((SELECT _p FROM (SELECT {}) AS _p))").format(columns(shown, alias))
 
 
-def geometry_text(shape: sql.Composable, digits: int = DEGREE_DIGITS) -> sql.Composed:
+def geometry_text(shape: sql.Composable, digits: sql.Literal = DEGREE_DIGITS) -> sql.Composed:
     """A geometry (SQL) as GeoJSON text."""
     # maxdecimaldigits, and 0: neither a bbox nor the crs member of 2008 in each geometry
-    return sql.SQL("public.ST_AsGeoJSON({}, {}, 0)").format(shape, sql.Literal(digits))
+    return sql.SQL("public.ST_AsGeoJSON({}, {}, 0)").format(shape, digits)

@@ -82,17 +82,19 @@ async def _read(
     connection: AsyncConnection[Any], asked: Asked, view: View, fid: int, as_of: datetime | None
 ) -> tuple[Any, ...] | None:
     """What the format needs, and the version last."""
-    statement = one_feature(asked.layer, _shown(asked, view), fid, as_of)
+    statement = one_feature(asked.layer, _shown(asked, view, standing=as_of is None), fid, as_of)
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement.text, statement.values)
         return await cursor.fetchone()
 
 
-def _shown(asked: Asked, view: View) -> sql.Composable:
+def _shown(asked: Asked, view: View, *, standing: bool) -> sql.Composable:
     """SQL of alias ``i``: the feature's bytes, or for a page its fields, WKT (null if left out) and fid."""
     bytes_of = sql.SQL("convert_to({}, 'UTF8')")
     match asked.output:
         case "json":
+            if standing and geojson.is_stored(asked.layer, view):
+                return bytes_of.format(geojson.stored_feature(asked.layer))
             return bytes_of.format(geojson.geojson_feature(view, asked.storage))
         case "jsonfg":
             return bytes_of.format(geojson.jsonfg_feature(asked.layer, view, asked.storage))

@@ -19,7 +19,7 @@ from gis.api.features.filters.reader import invalid
 from gis.api.features.formats import csvtext, files, geojson
 from gis.api.features.paging import Count, Cursor, make_token
 from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
-from gis.api.features.query import PageForm, record_page, text_page
+from gis.api.features.query import PageForm, record_page, stored_page, text_page
 from gis.api.features.where import Selection, select
 from gis.api.headers import DOCUMENT_CSP
 from gis.api.negotiate import has_current, page_etag
@@ -110,6 +110,11 @@ async def _read(
 
     match asked.output:
         case "json":
+            if query.as_of is None and geojson.is_stored(layer, view):
+                whole = PageForm(layer, query, storage, "stored", (), lambda: [geojson.stored_feature(layer)])
+                found = await _stored(connection, whole, selection)
+                if found is not None:
+                    return found
             return await _text(connection, form(lambda: [geojson.geojson_feature(view, storage)]), selection)
         case "jsonfg":
             needed = geojson.temporal_fields(layer)
@@ -126,6 +131,19 @@ async def _text(connection: AsyncConnection[Any], form: PageForm, selection: Sel
     assert row is not None
     text, returned, read, last, *keys, total = row
     return Rows(returned, read, last, tuple(keys), total, text=text)
+
+
+async def _stored(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows | None:
+    """The page; None when it is too large to be read as a whole."""
+    statement = stored_page(form, selection)
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(statement.text, statement.values, prepare=statement.prepare)
+        rows = await cursor.fetchall()
+    _, last, *keys, read, total = rows[-1]
+    if last is None:
+        return None if read else Rows(0, 0, None, tuple(keys), total)
+    text = ",\n".join([row[0] for row in rows]).encode()
+    return Rows(len(rows), read, last, tuple(keys), total, text=text)
 
 
 async def _records(connection: AsyncConnection[Any], form: PageForm, selection: Selection) -> Rows:

@@ -27,7 +27,7 @@ from gis.api.features.mend import FINDINGS
 from gis.api.features.page import Asked as Whole
 from gis.api.features.paging import Count, Cursor, make_token, read_token
 from gis.api.features.params import DEFAULT_LIMIT, FORMATS, ItemsQuery, View, read_items
-from gis.api.features.query import PageForm, one_feature, rows_read, text_page, version_of
+from gis.api.features.query import PageForm, one_feature, rows_read, stored_page, version_of
 from gis.api.features.smallbox import small_box
 from gis.api.features.where import select
 from gis.api.hot.asked import STANDARD, Asked, Pairs, is_current, vary
@@ -126,9 +126,7 @@ class Items:
         return await _packed(_OWN, etag, asked, body)
 
     def _one(self, layer: Layer) -> _One:
-        shown = sql.SQL("convert_to({}, 'UTF8')").format(
-            geojson.geojson_feature(self.view(layer), self._storage)
-        )
+        shown = sql.SQL("convert_to({}, 'UTF8')").format(geojson.stored_feature(layer))
         feature, names = positional(one_feature(layer, shown, 0).text)
         version, same = positional(version_of(layer, 0).text)
         if names != ("fid",) or same != names:
@@ -183,8 +181,13 @@ class Items:
         values["more"] = rows_read(asking)
         page = self._page(layer, bool(found["bbox"]), cursor is not None)
         rows = await self._quick.ask(page.text, in_order(page.names, values))
-        returned, met, last = _integer(rows, 1), _integer(rows, 2), rows.get_value(0, 3)
-        total = rows.get_value(0, 4)
+        # one row without a feature: there are none, or more than are read as a whole
+        end = rows.ntuples - 1
+        returned, last = (0, None) if rows.get_value(0, 1) is None else (end + 1, rows.get_value(end, 1))
+        met, total = _integer(rows, 2), rows.get_value(0, 3)
+        if met and not returned:
+            return None
+        text = b",\n".join([rows.get_value(n, 0) or b"" for n in range(returned)])
         matched = known_count(asking, met, None if total is None else int.from_bytes(total, signed=True))
         if matched is None:
             counted = _integer(await self._quick.ask(page.counting, in_order(page.counted, values)), 0)
@@ -192,7 +195,7 @@ class Items:
                 return None
             matched = Count(counted)
         return await self._written(
-            layer, query, asked, headers, rows.get_value(0, 0), returned, met, last, total, matched, cursor
+            layer, query, asked, headers, text, returned, met, last, total, matched, cursor
         )
 
     async def _written(
@@ -252,11 +255,11 @@ class Items:
                 layer,
                 query,
                 self._storage,
-                "json",
-                query.view.fields,
-                lambda: [geojson.geojson_feature(query.view, self._storage)],
+                "stored",
+                (),
+                lambda: [geojson.stored_feature(layer)],
             )
-            text, names = positional(text_page(form, selection).text)
+            text, names = positional(stored_page(form, selection).text)
             counting = " UNION ALL ".join(f"SELECT 1 FROM {source}" for source in selection.together())  # noqa: S608
             counting = f"SELECT count(*) FROM ({counting} LIMIT {EXACT_ROWS + 1}) AS counted"  # noqa: S608
             counted_text, counted = positional(counting.encode())

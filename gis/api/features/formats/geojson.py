@@ -9,7 +9,9 @@ from psycopg import sql
 
 from gis.api.features.params import View
 from gis.api.features.query import digits, shape_of
-from gis.db.sql import columns
+from gis.db.feature_text import feature_text, geometry_text, properties_text
+from gis.db.sql import table
+from gis.db.web import FEATURE, has_web, public_names, web_table
 from layers.model import FieldDef
 from layers.registry import Layer
 
@@ -18,9 +20,26 @@ JSONFG_CLASSES: Final = ("http://www.opengis.net/spec/json-fg-1/1.0/conf/core",)
 
 def geojson_feature(view: View, storage: int) -> sql.Composed:
     """SQL text of alias ``i`` as a GeoJSON feature. ``fid`` is its id and not repeated in properties."""
+    shape = _geometry(view, storage) if view.geometry else sql.SQL("'null'")
+    return feature_text("i", shape, (f.name for f in view.fields))
+
+
+def is_stored(layer: Layer, view: View) -> bool:
+    """Whether what is shown of each feature is what the layer's web table keeps as text."""
+    names = tuple(f.name for f in view.fields)
+    return has_web(layer) and view.geometry and is_wgs(view) and names == public_names(layer)
+
+
+def stored_feature(layer: Layer) -> sql.Composed:
+    """SQL text of alias ``i`` as it stands in the web table (``is_stored``); computed where it does not yet.
+
+    Of ``i`` only its fid is used.
+    """
+    computed = feature_text("s", geometry_text(sql.SQL("ST_Transform(s.geom, 4326)")), public_names(layer))
     return sql.SQL(
-        """'{{"type":"Feature","id":' || i.fid || ',"geometry":' || {} || ',"properties":' || {} || '}}'"""
-    ).format(_geometry(view, storage) if view.geometry else sql.SQL("'null'"), _properties(view))
+        "COALESCE((SELECT w.{} FROM {} AS w WHERE w.fid = i.fid),"
+        " (SELECT {} FROM {} AS s WHERE s.fid = i.fid))"
+    ).format(sql.Identifier(FEATURE), web_table(layer), computed, table(layer))
 
 
 def jsonfg_feature(layer: Layer, view: View, storage: int) -> sql.Composed:
@@ -71,16 +90,11 @@ def feature(text: bytes, extra: dict[str, Any]) -> bytes:
 
 
 def _geometry(view: View, storage: int) -> sql.Composed:
-    # maxdecimaldigits, and 0: neither a bbox nor the crs member of 2008 in each geometry
-    return sql.SQL("ST_AsGeoJSON({}, {}, 0)").format(shape_of(view, storage), digits(view))
+    return geometry_text(shape_of(view, storage), digits(view))
 
 
 def _properties(view: View) -> sql.Composable:
-    names = [f.name for f in view.fields if f.name != "fid"]
-    if not names:
-        return sql.SQL("'{{}}'").format()
-    # a row of the wanted columns: json_build_object is slower and ends at 50 fields
-    return sql.SQL("row_to_json((SELECT p FROM (SELECT {}) AS p))").format(columns(names, "i"))
+    return properties_text("i", (f.name for f in view.fields))
 
 
 def temporal_fields(layer: Layer) -> tuple[FieldDef, ...]:

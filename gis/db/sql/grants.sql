@@ -28,7 +28,8 @@ GRANT EXECUTE ON FUNCTION
     bandoso.changeset_horizon(), bandoso.feed(bigint, bigint, integer, integer, text[], public.geometry),
     bandoso.feed_features(bigint[], text[], public.geometry, bigint, text, bigint, integer),
     bandoso.feed_versions(text, bigint[], integer[], integer, boolean, integer),
-    bandoso.changed_boxes(bigint, bigint, integer), bandoso.boxes_known_after()
+    bandoso.changed_boxes(bigint, bigint, integer), bandoso.boxes_known_after(), bandoso.lineage(),
+    bandoso.notes(bigint), bandoso.notes_known_after(), bandoso.note_horizon()
     TO bandoso_reader, bandoso_member;
 -- Low zooms (0017): tables of schema web are granted one by one.
 GRANT EXECUTE ON FUNCTION

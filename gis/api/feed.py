@@ -6,6 +6,7 @@ import re
 from typing import Any, Final, cast
 
 import orjson
+from psycopg import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,6 +18,7 @@ from gis.api.feed_read import JSON, Detail, Wanted, documents, one_document
 from gis.api.feed_stream import EVENTS, Listeners, Stream
 from gis.api.negotiate import COMMON, choose_format, choose_language, etag_of, has_current, known_parameters
 from gis.api.ogc.links import link
+from gis.api.problems import Refusal
 from gis.api.state import state_of
 from gis.errors import NotFoundError, UsageError
 from gis.publish import feed
@@ -42,6 +44,7 @@ async def get_changes(request: Request) -> Response:
     most = _limit(given)
     # Before anything is read: what is read in an earlier snapshot may lack some (gis.publish.feed).
     async with wanted.state.readers.connection() as connection:
+        await _demand_known(connection, since)
         upto = await feed.horizon(connection)
     found = await documents(wanted, min(since, upto), upto, most)
     links = [
@@ -98,9 +101,24 @@ async def get_stream(request: Request) -> Response:
     wanted = _wanted(request, given)
     last = request.headers.get("last-event-id")
     since = integer_value(last, "Last-Event-ID") if last else _since(given) if "since" in given else None
+    if since:
+        async with wanted.state.readers.connection() as connection:
+            await _demand_known(connection, since)
     listeners: Listeners = request.app.state.listeners
     client = str(request.scope["state"].get("client", ""))
     return Stream(listeners, follower_of(request), request.app.state.bandoso, wanted, since, client)
+
+
+async def _demand_known(connection: AsyncConnection[Any], since: int) -> None:
+    """Raises Refusal (410): what came after ``since`` is not whole any more, and a mirror would keep what is
+    gone. From nothing (0) it is: what stands is never forgotten."""
+    if since and since < await feed.forgotten_upto(connection):
+        raise Refusal(
+            410,
+            "changes-forgotten",
+            f"what changesets soon after {since} did was purged",
+            hint="empty your copy, and follow from since=0",
+        )
 
 
 def follower_of(request: Request) -> Follower:

@@ -78,6 +78,17 @@ async def horizon(connection: AsyncConnection[Any]) -> int:
     return int(row[0])
 
 
+async def forgotten_upto(connection: AsyncConnection[Any]) -> int:
+    """The greatest id of a changeset of which a purge has taken away what it did (0: none).
+
+    Whoever stands before it would not hear that a feature is gone. From nothing, all that stands is told.
+    """
+    cursor = await connection.execute("SELECT bandoso.boxes_known_after()")
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def changesets(
     connection: AsyncConnection[Any],
     since: int,

@@ -885,3 +885,19 @@ def test_a_notice_fits_however_many_layers_change(members: Database, owner: psyc
             owner.execute("UPDATE bandoso.changeset SET summary = %s WHERE id = %s", [Jsonb(layers), row[0]])
         told = [json.loads(n.payload) for n in hearing.notifies(timeout=5, stop_after=1)]
     assert told == [{"changeset": row[0]}]
+
+
+def test_who_was_away_while_changes_were_purged_is_told(
+    client: httpx.Client, owner: psycopg.Connection
+) -> None:
+    """A mirror that went on from there would keep what is gone. From nothing it is as right as ever."""
+    valve(owner, 605000, 1191000)
+    away = get(client, "/changes", limit=1, since=0)["changesets"][0]["id"]
+    owner.execute("DELETE FROM layer.water_valve WHERE ST_X(geom) = 605000")
+    owner.execute("SELECT bandoso.purge_history(now() + interval '1 hour', NULL, true)")
+    late = {"params": {"since": away}}, {"headers": {"Last-Event-ID": str(away)}}
+    for path, asked in zip(("/changes", "/changes/stream"), late, strict=True):
+        refused = client.get(path, **asked)
+        assert (refused.status_code, refused.json()["code"]) == (410, "changes-forgotten"), refused.text
+    last = get(client, "/changes", since=0, limit=1000)["lastChangeset"]
+    assert get(client, "/changes", since=last)["changesets"] == []

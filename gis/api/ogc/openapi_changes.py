@@ -70,7 +70,7 @@ def paths() -> dict[str, Any]:
             "What changed since a changeset (as it happens: /changes/stream, server-sent events)",
             ["changesSince", "changesLimit", *shape],
             {json: {"schema": schema_ref("changes")}, **events},
-            ("400", "404", "503"),
+            ("400", "404", "410", "503"),
         ),
         "/changes/{changesetId}": _get(
             "change",

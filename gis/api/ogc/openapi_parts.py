@@ -171,7 +171,7 @@ def problems(language: str) -> dict[str, Any]:
         "403": ("Không được phép", "Not allowed"),
         "404": ("Không có", "There is no such thing"),
         "409": ("Trùng khoá với yêu cầu khác", "The key was used for another request"),
-        "410": ("Đã huỷ", "It was dismissed"),
+        "410": ("Đã huỷ, hoặc không còn được giữ", "It was dismissed, or is not kept any more"),
         "415": ("Kiểu dữ liệu không được nhận", "The media type is not taken"),
         "429": ("Quá nhiều yêu cầu", "Too many at once"),
         "503": ("Máy chủ quá bận", "The server is too busy"),

@@ -63,6 +63,10 @@ OBSERVE_EVERY = 2.0
 #: which a request waits for several times, made reading beside edits a third slower).
 SWITCH_AFTER = 0.0005
 
+#: Seconds after the start until documents are prepared (2 s of a processor: pygeoapi is imported), so that
+#: they slow down neither the start of the other processes nor the first answers.
+DOCUMENTS_AFTER = 8.0
+
 #: Seconds after the start until edits are prepared, if nobody logs in before.
 EDITS_AFTER = 30.0
 
@@ -208,6 +212,7 @@ async def _observe(state: State) -> None:
 
 
 async def _warm(documents: ogc.Ogc) -> None:
+    await asyncio.sleep(DOCUMENTS_AFTER)
     try:
         await documents.warm()
     except Exception:

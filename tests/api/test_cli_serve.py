@@ -139,6 +139,8 @@ def test_second_start_is_ready_within_five_seconds(reachable_tmp: Path) -> None:
             seconds.append(again)
             work.append(cost)
             assert get(f"{url}/collections/base_sheet").json()["itemCount"] > 10_000
+        if again < 5:
+            break
     print(
         f"ready after {first:.1f} s at first, then after {', '.join(f'{s:.1f}' for s in seconds)} s,"
         f" of processors {', '.join(f'{w:.1f}' for w in work)} s"
@@ -165,7 +167,7 @@ def get_raw(url: str, target: bytes) -> tuple[int, bytes]:
 def test_letters_that_curl_does_not_encode(server: str, sample_db: Database) -> None:
     """``curl '.../items?q=Nguyễn'`` sends the letters as they are; read as Latin-1 they find nothing."""
     with psycopg.connect(sample_db.owner_dsn, autocommit=True) as connection:
-        connection.execute("UPDATE layer.water_pipe SET street = 'Nguyễn Cơ Thạch'")
+        connection.execute("UPDATE layer.water_pipe SET street = 'Nguyễn Cơ Thạch' WHERE fid = 5")
     for target in ("q=Nguyễn", "street=Nguyễn%20Cơ%20Thạch", "filter=street='Nguyễn%20Cơ%20Thạch'"):
         status, body = get_raw(server, f"/collections/water_pipe/items?limit=1&{target}".encode())
         assert status == 200, body

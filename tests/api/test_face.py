@@ -17,6 +17,8 @@ from tests.api.problem import assert_problem
 from tests.api.process import Server
 from tests.api.sample import ROWS, VECTORS
 
+SHARED = True  # (tests/api/conftest.py)
+
 Get = Callable[..., httpx.Response]
 REL = "http://www.opengis.net/def/rel/ogc/1.0"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

@@ -10,6 +10,8 @@ from layers.registry import Catalogue
 from tests.api.jobs_client import SMALL, Client
 from tests.api.process import Server
 
+SHARED = True  # (tests/api/conftest.py)
+
 
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_valid_and_without_other_hosts(running: Server, language: str) -> None:

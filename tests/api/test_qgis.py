@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+SHARED = True  # (tests/api/conftest.py)
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 CLIENT = Path(__file__).with_name("qgis_client.py")
 

@@ -11,6 +11,8 @@ from tests.api.process import Server
 from tests.api.sample import VECTORS
 from tiles.grid import tile_at
 
+SHARED = True  # (tests/api/conftest.py)
+
 LON, LAT = VECTORS[0][1]
 
 

@@ -16,6 +16,8 @@ from tests.api.sample import VECTORS
 from tiles.grid import Tile, tile_at
 from tiles.query import attributes, shows
 
+SHARED = True  # (tests/api/conftest.py)
+
 MVT = "application/vnd.mapbox-vector-tile"
 LON, LAT = VECTORS[0][1]
 

@@ -65,7 +65,6 @@ BOUNDS: dict[str, list[tuple[str, float]]] = {
     "page_first": [],
     "export_next": [(TIPG, 5)],
     "export_csv": [(TIPG, 10)],
-    "export_fgb": [(TIPG, 10)],
     "tile_z16_cold": [(TIPG, 3)],
     "tile_z14_cold": [(TIPG, 20)],
     "tile_z12_cold": [(TIPG, 20)],
@@ -217,7 +216,6 @@ def _exports(city: City) -> list[Workload]:
     return [
         Workload("export_next", {}, export={OURS: by_next, TIPG: tipg_pages("")}),
         Workload("export_csv", {}, export={OURS: whole("csv"), TIPG: tipg_pages("&f=csv")}),
-        Workload("export_fgb", {}, export={OURS: whole("fgb"), TIPG: tipg_pages("")}),
     ]
 
 

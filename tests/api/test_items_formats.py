@@ -195,3 +195,30 @@ def test_numbers_come_out_as_they_went_in(client: Client, owner: psycopg.Connect
     owner.execute("UPDATE layer.water_valve SET turns = %s WHERE fid = 8", (0.1 + 0.2,))
     feature = client.get("/collections/water_valve/items/8").json()
     assert feature["properties"]["turns"] == 0.1 + 0.2
+
+
+def test_csv_of_everything_flows(client: Client) -> None:
+    """limit=all: the values of the pages, whatever their number; numbers may be written shorter."""
+    for layer, further in (
+        ("water_valve", {}),
+        ("water_pipe", {"filter": "fid > 1"}),
+        ("water_pipe", {"crs": "EPSG:9210"}),
+    ):
+        page = _csv(client.items(layer, f="csv", **further))
+        answer = client.items(layer, f="csv", limit="all", **further)
+        assert answer.status_code == 200
+        assert answer.content.count(b"\r\n") >= len(page) + 1
+        for mine, paged in zip(_csv(answer), page, strict=True):
+            assert mine.keys() == paged.keys()
+            for name, value in paged.items():
+                assert mine[name] == value or float(mine[name]) == float(value), name
+    plain = client.items("water_valve", f="csv", properties="remark,code", filter="fid IN (2, 5)").text
+    whole = client.items(
+        "water_valve", f="csv", properties="remark,code", filter="fid IN (2, 5)", limit="all"
+    )
+    assert [line.split(",")[:2] for line in whole.text.split("\r\n")] == [
+        line.split(",")[:2] for line in plain.split("\r\n")
+    ]
+    assert client.items("water_valve", f="csv", limit="all", sortby="code").status_code == 400
+    assert client.items("water_valve", f="json", limit="all").status_code == 400
+    assert client.items("water_valve", f="csv", limit="all", filter="remark = 1 / 0").status_code == 400

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
 from psycopg.errors import InternalError_
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from gis.api.features import links
 from gis.api.features.asof import require_known
 from gis.api.features.count import count, known_count
 from gis.api.features.filters.reader import invalid
-from gis.api.features.formats import csvtext, files, geojson
+from gis.api.features.formats import csvstream, csvtext, files, geojson
 from gis.api.features.paging import Count, Cursor, make_token
 from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
 from gis.api.features.query import PageForm, record_page, stored_page, text_page
@@ -76,6 +76,8 @@ class Rows:
 async def respond(asked: Asked, query: ItemsQuery) -> Response:
     """The page in the format asked for."""
     selection = select(asked.layer, query, asked.storage)
+    if query.whole:
+        return await _whole(asked, query, selection)
     async with asked.state.reading(asked.layer).connection() as connection:
         if query.as_of is not None:
             await require_known(connection, asked.layer, query.as_of)
@@ -98,6 +100,32 @@ async def respond(asked: Asked, query: ItemsQuery) -> Response:
         if has_current(asked.request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
     return Response(body, headers=headers)
+
+
+async def _whole(asked: Asked, query: ItemsQuery, selection: Selection) -> Response:
+    """Everything in one answer. It is as long as it is: no counts, no ETag."""
+    headers = {
+        "Content-Type": FORMATS[asked.output][0],
+        "Content-Crs": f"<{query.view.crs.uri}>",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Accept-Language",
+        "Content-Disposition": f'attachment; filename="{asked.layer.id}.{asked.output}"',
+    }
+    if asked.request.method == "HEAD":
+        return Response(headers=headers)
+    connections = asked.state.reading(asked.layer)
+    if query.as_of is not None:
+        async with connections.connection() as connection:
+            await require_known(connection, asked.layer, query.as_of)
+    pieces = csvstream.stream(connections, asked.layer, query.view, asked.storage, selection)
+    first = await anext(pieces)  # what is wrong with the request is told before the answer begins
+
+    async def all_of_it() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return StreamingResponse(all_of_it(), headers=headers)
 
 
 async def _read(

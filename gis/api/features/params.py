@@ -40,6 +40,8 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: Files that people take away: they hold as much as one answer may.
 DOWNLOADS: Final = ("csv", "fgb", "gpkg")
+#: Formats that ``limit=all`` gives whole, in one answer that flows.
+WHOLE: Final = ("csv",)
 
 DEFAULT_LIMIT: Final = 1000
 DEFAULT_LIMIT_HTML: Final = 50
@@ -118,6 +120,8 @@ class ItemsQuery:
     sort: tuple[SortKey, ...] = ()
     search: str | None = None
     sheet: Sheet | None = None
+    #: All features in one answer that flows (gis.api.features.formats.csvstream).
+    whole: bool = False
 
     @property
     def selects(self) -> bool:
@@ -170,11 +174,16 @@ def read_items(given: Mapping[str, str], layer: Layer, city: City, output: str) 
     """All parameters of a page. Raises UsageError and LimitError that name the parameter."""
     for name, value in given.items():
         text_value(value, name)
+    whole = output in WHOLE and given.get("limit") == "all"
+    if whole and not given.keys().isdisjoint(("after", "offset", "sortby")):
+        raise wrong(
+            "limit", "limit=all gives everything in order of fid", "leave out after, offset and sortby"
+        )
     sort = _sort(given.get("sortby"), layer)
     as_of, interval = read_datetime(given, layer)
     query = ItemsQuery(
         view=read_view(given, layer, city),
-        limit=_limit(given.get("limit"), output),
+        limit=MAX_LIMIT if whole else _limit(given.get("limit"), output),
         offset=_offset(given.get("offset")),
         after=read_token(given["after"], sort_signature(sort)) if "after" in given else None,
         bbox=_bbox(given, city),
@@ -186,6 +195,7 @@ def read_items(given: Mapping[str, str], layer: Layer, city: City, output: str) 
         sort=sort,
         search=_search(given.get("q")),
         sheet=_sheet(given.get("sheet"), city),
+        whole=whole,
     )
     if query.after and "offset" in given:
         raise wrong("offset", "after and offset cannot be given together", "follow the next links")

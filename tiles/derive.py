@@ -2,6 +2,7 @@
 
 Features in, rows out, by vectorised shapely in the storage CRS; nothing depends on the order of the
 features, nor on anything but them and the definition, so the same city gives the same bytes everywhere.
+When the same features shall give other rows, gis.db.low.VERSION goes up: then all are derived anew.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from layers.model import Level, Values
 from layers.registry import TileFilter
 
 Array = NDArray[Any]
-
-#: Goes up when the same features give other rows: all are derived anew.
-VERSION = 1
 
 #: Greatest relative difference of areas at which a union of a coverage is believed.
 _SAME_AREA = 1e-9

@@ -28,6 +28,15 @@ def field(**more: object) -> dict[str, object]:
     return {"name": "size", "title": {"vi": "Cỡ", "en": "Size"}} | more
 
 
+def far(*more: dict[str, object], **changes: object) -> dict[str, object]:
+    """``tiles`` with a level of low zooms (and more of them), with changes."""
+    level = {"zooms": [12, 13], "as": "points", "spacing": 16} | changes
+    level = {name: value for name, value in level.items() if value is not None}
+    return {
+        "tiles": {"min_zoom": 12, "generalise": [level, *({"as": "points", "spacing": 9} | m for m in more)]}
+    }
+
+
 def read(folder: Path, layer: object = None, *, text: str | bytes | None = None, **file: object) -> Catalogue:
     content = {
         "sector": {"id": "green", "title": {"vi": "Cây xanh", "en": "Greenery"}, "order": 80},
@@ -129,6 +138,24 @@ def test_a_name_kept_for_a_sequence(tmp_path: Path) -> None:
         ({"tiles": {"attributes": {14: ["height"]}}}, "refers to a field 'height'"),
         ({"tiles": {"zooms_by": {"field": "status", "zooms": {"dead": 14}}}}, "dead not in domain status"),
         ({"tiles": {"zooms_by": {"field": "version", "zooms": {"one": 14}}}}, "holds numbers"),
+        (far(zooms=[9, 13]), "zoom 9 is not between"),
+        (far(zooms=[13, 12]), "the first, 13, is greater than the last, 12"),
+        (far({"zooms": [13, 14]}), "zoom 13 is in two levels"),
+        (far(spacing=None), "``as: points`` needs a spacing"),
+        (far(main=True), "main is for ``as: blocks`` alone"),
+        (far(**{"as": "lines", "spacing": 0}), "``as: lines`` is not for Point"),
+        (far(attributes=["height"]), "(zoom 12): refers to a field 'height'"),
+        (far(rank={"height": ["a"]}), "(zoom 12): refers to a field 'height'"),
+        (far(where={"status": ["dead"]}), "status 'dead' is not in domain status"),
+        (far(where={"version": ["x"]}), "version 'x' is not of type integer"),
+        (far() | {"access": "restricted"}, "the layer is not public"),
+        ({"style": {"colour": "#228833", "far": {}}}, "style.far: is for the zooms of tiles.generalise"),
+        (far() | {"style": {"colour": "#228833", "far": {}}}, "style.far: is for polygons"),
+        (
+            far(attributes=["species"])
+            | {"style": {"colour": "#228833", "classes": {"field": "status", "values": {}}}},
+            "attributes lack status, by which the style colours",
+        ),
         (
             {"style": {"colour": "#228833", "classes": {"field": "status", "values": {"dead": "#000000"}}}},
             "style.classes: dead not in domain status",
@@ -149,6 +176,8 @@ def test_a_mistake_is_told_by_its_place(tmp_path: Path, change: dict[str, object
         {"search": ["size"]},
         {"tiles": {"attributes": {14: ["size"]}}},
         {"tiles": {"zooms_by": {"field": "size", "zooms": {"big": 14}}}},
+        far(attributes=["size"]),
+        far(unless={"size": ["big"]}),
         {"style": {"colour": "#228833", "label": {"field": "size"}}},
         {"style": {"colour": "#228833", "classes": {"field": "size", "values": {"big": "#000000"}}}},
     ],

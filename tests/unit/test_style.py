@@ -77,6 +77,16 @@ def test_the_validator_is_awake(catalogue: Catalogue, city: City) -> None:
     assert validate([broken])[0]
 
 
+def test_blocks_are_drawn_until_their_parcels_are(catalogue: Catalogue, city: City) -> None:
+    parts = {one["id"]: one for one in build(catalogue, city)["layers"]}
+    blocks, parcels = parts["cadastre_parcel-far"], parts["cadastre_parcel-fill"]
+    assert (blocks["minzoom"], blocks["maxzoom"]) == (12, 15)
+    assert parcels["minzoom"] == parts["cadastre_parcel-outline"]["minzoom"] == 15
+    layer = catalogue.layers["cadastre_parcel"]
+    for zoom in range(12, 15):  # what it colours by is in the tiles
+        assert "land_use" in attributes(layer, zoom) and "land_use" in str(blocks["paint"]["fill-color"])
+
+
 def test_every_public_layer_is_drawn_from_its_own_tiles(catalogue: Catalogue, city: City) -> None:
     style = build(catalogue, city)
     drawn: dict[str, list[str]] = {}

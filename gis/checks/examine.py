@@ -6,23 +6,27 @@ The same in a process of our own (gis.checks.worker), in a Dask worker, or in th
 from __future__ import annotations
 
 import ctypes
+import gc
 import io
+import math
 import pickle
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
 
 from gis import crs
+from gis.checks.blocks import Block, divided
 from gis.checks.dbsource import DatabaseSource
 from gis.checks.encode import PORTION, Encoder
 from gis.checks.findings import needs_of
 from gis.checks.model import Application, Finding
 from gis.checks.registry import rules
-from gis.checks.source import Box
+from gis.checks.source import EVERYWHERE, Box
 from gis.checks.whole import Deferred, Whole
 from gis.checks.window import Setting, Window
 from gis.db.connect import connect
@@ -43,7 +47,8 @@ class Task:
     """Applications (indexes into Setup.applications) on a window, or with ``box`` None on the whole city.
 
     ``changed`` limits global rules (Whole.changed). ``weight``: for progress. ``attempt``: how often it, or
-    what it is a part of, was lost before.
+    what it is a part of, was lost before. ``most``: a window that holds more (features of ordinary size) is
+    judged in parts, one after the other; the plan knows a sample of the city only.
     """
 
     number: int
@@ -52,6 +57,7 @@ class Task:
     weight: float = 1.0
     attempt: int = 0
     changed: Mapping[str, frozenset[int]] | None = None
+    most: float = math.inf
 
 
 @dataclass
@@ -91,22 +97,33 @@ class Examiner:
                 waiting.clear()
         if waiting:
             yield self._encoder.rows(task.number, waiting)
-        _give_back_memory()
+        give_back_memory()
         yield done
 
     def _findings(self, task: Task, done: Done) -> Iterator[tuple[str, Finding]]:
-        apps = [self._setup.applications[index] for index in task.applications]
-        setting = self._setup.setting
+        apps = {index: self._setup.applications[index] for index in task.applications}
         if task.box is None:
-            whole = Whole(self._source, setting, task.changed)
-            runs = [_whole(whole, app) for app in apps]
-        else:
-            window = Window(task.box, self._source, setting, needs_of(apps, setting.catalogue))
-            runs = [_owned(window, app) for app in apps]
-        for index, app, run in zip(task.applications, apps, runs, strict=True):
+            whole = Whole(self._source, self._setup.setting, task.changed)
+            yield from self._run(apps, done, partial(_whole, whole))
+            return
+        for box in self._boxes(task, task.box):
+            # No name holds the window longer than it is judged.
+            yield from self._run(apps, done, partial(_owned, self._window(box, apps.values())))
+            # What failed is judged again in another way, everywhere in the task.
+            for index, _ in done.failed:
+                apps.pop(index, None)
+
+    def _window(self, box: Box, apps: Iterable[Application]) -> Window:
+        setting = self._setup.setting
+        return Window(box, self._source, setting, needs_of(apps, setting.catalogue))
+
+    def _run(
+        self, apps: Mapping[int, Application], done: Done, run: Callable[[Application], Iterator[Finding]]
+    ) -> Iterator[tuple[str, Finding]]:
+        for index, app in apps.items():
             started = time.perf_counter()
             try:
-                for found in run:
+                for found in run(app):
                     yield app.key, found
             except Deferred:
                 done.deferred.append(index)
@@ -114,15 +131,35 @@ class Examiner:
                 raise
             except Exception as error:
                 done.failed.append((index, f"{type(error).__name__}: {error}"[:300]))
-            done.seconds[index] = time.perf_counter() - started
+            done.seconds[index] = done.seconds.get(index, 0.0) + time.perf_counter() - started
+
+    def _boxes(self, task: Task, box: Box) -> Iterator[Box]:
+        """The window, or what it is to be divided into; what a part needed is given back before the next."""
+        catalogue = self._setup.setting.catalogue
+        parts = [Block(box, task.weight)]
+        if task.most < math.inf and box != EVERYWHERE and not math.isnan(box[0]):
+            apps = [self._setup.applications[index] for index in task.applications]
+            layers = [layer for app in apps for layer in app.layers]
+            layers += [need.layer for need in needs_of(apps, catalogue)]
+            parts = divided(
+                self._connection, catalogue, dict.fromkeys(layers), self._source.srid, box, task.most
+            )
+        for part in parts:
+            yield part.box
+            give_back_memory()
 
 
 def see_snapshot(connection: psycopg.Connection[Any], snapshot: str) -> None:
-    """Begin a transaction that sees the state of an exported snapshot, without limits on its length."""
+    """Begin a transaction that sees the state of an exported snapshot, without limits on its length.
+
+    Memory of the server's side is bounded, too: it sorts on disk what is larger than a window. (Groups by
+    hash, which it would choose, need more memory and take twice as long when they spill.)
+    """
     connection.execute(
         "SELECT set_config(name, value, false) FROM (VALUES ('statement_timeout', '0'),"
         " ('idle_in_transaction_session_timeout', '0'), ('client_connection_check_interval', '2000'),"
-        " ('work_mem', '64MB'), ('jit', 'off'), ('timezone', 'UTC')) AS v (name, value)"
+        " ('work_mem', '16MB'), ('hash_mem_multiplier', '1'), ('enable_hashagg', 'off'), ('jit', 'off'),"
+        " ('timezone', 'UTC')) AS v (name, value)"
     )
     connection.commit()
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -143,8 +180,10 @@ def _whole(whole: Whole, app: Application) -> Iterator[Finding]:
         yield from known.also(whole, app)
 
 
-def _give_back_memory() -> None:
-    """glibc keeps what a large window needed; a worker lives for many windows."""
+def give_back_memory() -> None:
+    """A worker lives for many windows. Python's collector counts objects, of which a window has few, and not
+    their megabytes: what hangs in a cycle would pile up; and glibc keeps what a large window needed."""
+    gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):

@@ -95,10 +95,15 @@ class Features:
         sound[finite] = shapely.is_valid(self.geometry[finite])
         return sound
 
-    @cached_property
+    @property
     def sound_only(self) -> Features:
         """The sound features; the same object when all are."""
-        return self if self.sound.all() else self.take(self.sound)
+        # Not cached in itself: a cycle stays until Python's collector comes by, which is many windows later.
+        return self if self.sound.all() else self._sound_taken
+
+    @cached_property
+    def _sound_taken(self) -> Features:
+        return self.take(self.sound)
 
     @cached_property
     def tree(self) -> shapely.STRtree:

@@ -10,7 +10,7 @@ import psycopg
 import shapely
 from psycopg.sql import SQL, Literal
 
-from gis.checks.blocks import TARGET, corners, cut
+from gis.checks.blocks import SPARE, TARGET, corners, cut
 from gis.checks.examine import Task
 from gis.checks.findings import needs_of
 from gis.checks.model import Application
@@ -119,7 +119,7 @@ class Planner:
             return []
         xy, weight = corners(self._connection, self._setting.catalogue, self._layers(group), self._srid, box)
         return [
-            Task(self._number(), tuple(group), block.box, max(block.weight, 1.0))
+            Task(self._number(), tuple(group), block.box, max(block.weight, 1.0), most=SPARE * self._target)
             for block in cut(xy, weight, box, self._target)
         ]
 

@@ -77,7 +77,7 @@ def run_checks(
         connection.execute(
             "SELECT set_config('statement_timeout', '0', false), set_config('jit', 'off', false),"
             " set_config('idle_in_transaction_session_timeout', '0', false),"
-            " set_config('work_mem', '128MB', false)"
+            " set_config('work_mem', '32MB', false), set_config('hash_mem_multiplier', '1', false)"
         )
         run = _Run(connection, view, setting, chosen, shape, partial)
         tasks = run.plan(window)

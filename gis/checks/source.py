@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,19 @@ NOWHERE: Box = (np.nan, np.nan, np.nan, np.nan)
 SYSTEM_COLUMNS = ("fid", "asset_id", "owner")
 
 
+#: Features that a process holds of something that may be as large as the city.
+PORTION = 20_000
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Features that are equal in some columns, in the order of asset ids. All of them; or, of a group too
+    large to be held, a part: ``goes_on`` says that it belongs to the group of the part before."""
+
+    features: Features
+    goes_on: bool = False
+
+
 class Source(Protocol):
     """Features of one state of the city. All reads of one source see the same state."""
 
@@ -31,16 +45,23 @@ class Source(Protocol):
         that have no finite box."""
 
     def stream(
-        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
+        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = PORTION
     ) -> Iterator[Features]:
         """All features of a layer in portions, so that memory stays bounded."""
 
     def repeated(
-        self, layer: str, columns: Sequence[str], among: Sequence[Sequence[Any]] | None = None
-    ) -> list[Features]:
-        """Groups of two or more features that are equal in all ``columns`` (null equals null; a feature
-        whose last column is null is in no group), each with these columns and geometry. ``among``: only
-        groups with one of these values."""
+        self,
+        layer: str,
+        columns: Sequence[str],
+        among: Sequence[Sequence[Any]] | None = None,
+        *,
+        more: Sequence[str] = (),
+        held: Sequence[str] = (),
+    ) -> Iterator[Repeated]:
+        """Groups of two or more features that are equal in all ``columns`` (null equals null), each with
+        these columns, ``more``, and geometry. A feature whose last column is null, or one of ``held``, is in
+        no group. ``among``: only groups with one of these values. Memory stays bounded, however many there
+        are."""
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
         """The features of these ids, with geometry, in the order of asset ids; those that are gone are not
@@ -102,23 +123,31 @@ class MemorySource:
         return held.take(placed & meets)
 
     def stream(
-        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = 50_000
+        self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = PORTION
     ) -> Iterator[Features]:
         held = self._whole(layer, columns, geometry=geometry)
         for start in range(0, len(held), size):
             yield held.take(np.arange(start, min(start + size, len(held))))
 
     def repeated(
-        self, layer: str, columns: Sequence[str], among: Sequence[Sequence[Any]] | None = None
-    ) -> list[Features]:
-        held = self._whole(layer, columns, geometry=True)
+        self,
+        layer: str,
+        columns: Sequence[str],
+        among: Sequence[Sequence[Any]] | None = None,
+        *,
+        more: Sequence[str] = (),
+        held: Sequence[str] = (),
+    ) -> Iterator[Repeated]:
+        features = self._whole(layer, list(dict.fromkeys([*columns, *more])), geometry=True)
         groups: dict[tuple[Any, ...], list[int]] = {}
         wanted = None if among is None else {tuple(values) for values in among}
-        for index in range(len(held)):
-            key = tuple(_plain(held[name][index]) for name in columns)
-            if key[-1] is not None and (wanted is None or key in wanted):
+        given = [name in held or name == columns[-1] for name in columns]
+        for index in range(len(features)):
+            key = tuple(plain(features[name][index]) for name in columns)
+            lacking = any(value is None for value, must in zip(key, given, strict=True) if must)
+            if not lacking and (wanted is None or key in wanted):
                 groups.setdefault(key, []).append(index)
-        return [held.take(np.array(some)) for some in groups.values() if len(some) > 1]
+        return (Repeated(features.take(np.array(some))) for some in groups.values() if len(some) > 1)
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
         held = self._whole(layer, columns, geometry=True)
@@ -163,7 +192,7 @@ def _sorted(features: Features) -> Features:
     return features if (order == np.arange(len(order))).all() else features.take(order)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A comparable value; null is None."""
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(value)

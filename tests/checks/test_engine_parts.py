@@ -17,7 +17,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gis.checks.blocks import cut
+from gis.checks import dbrepeated
+from gis.checks.blocks import corners, cut, divided
 from gis.checks.dbsource import DatabaseSource
 from gis.checks.encode import Encoder
 from gis.checks.features import Features
@@ -172,22 +173,73 @@ def test_repeated_values_are_found_whole_and_among_some(
     ):
         connection.execute(f"UPDATE layer.water_pipe SET {change}".encode())
     columns = ("material", "diameter_mm", "installed_year")
-    groups = source.repeated("water_pipe", columns)
+
+    def repeated(*values: object, **others: object) -> list[Features]:
+        found = list(source.repeated("water_pipe", columns, *values, **others))  # type: ignore[arg-type]
+        assert not any(one.goes_on for one in found)
+        return [one.features for one in found]
+
+    groups = repeated()
     rows = source.count("water_pipe")
     assert sorted(len(group) for group in groups) == [3, rows - 3 - 5]
     for group in groups:
         assert group.asset_id.tolist() == sorted(group.asset_id.tolist())
         assert group["material"].tolist() == [None] * len(group)
-    among = source.repeated("water_pipe", columns, [(None, 1000.0, 2000.0), (None, 7.0, 2000.0)])
+    assert repeated(held=("material",)) == []
+    among = repeated([(None, 1000.0, 2000.0), (None, 7.0, 2000.0)], more=("status",))
     assert [len(group) for group in among] == [3]
+    assert [len(group["status"]) for group in among] == [3]
     # many are looked up by one statement: those of each pattern of nulls
     many = [(None, 1000.0 + n, 2000.0) for n in range(20)] + [("hdpe", 500.0, 1990.0 + n) for n in range(20)]
-    assert [one.asset_id.tolist() for one in source.repeated("water_pipe", columns, many)] == [
-        one.asset_id.tolist() for one in among
-    ]
-    same(source.repeated("water_pipe", columns, many)[0], among[0])
-    assert source.repeated("water_pipe", columns, [(None, 500.0, np.nan)]) == []
-    assert source.repeated("water_pipe", columns, []) == []
+    assert [one.asset_id.tolist() for one in repeated(many)] == [one.asset_id.tolist() for one in among]
+    same(repeated(many)[0], repeated([(None, 1000.0, 2000.0)])[0])
+    assert repeated(many, held=("material",)) == []
+    assert repeated([(None, 500.0, np.nan)]) == []
+    assert repeated([]) == []
+
+
+def test_a_window_that_holds_too_much_is_divided(connection: psycopg.Connection, setting: Setting) -> None:
+    srid = setting.city.crs.storage
+    layers = ("cadastre_parcel", "water_pipe")
+    xy, weight = corners(connection, setting.catalogue, layers, srid)
+    low, high = np.quantile(xy, [0.2, 0.8], axis=0)
+    box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+    inside = ((xy >= low) & (xy < high)).all(axis=1)
+    total = float(weight[inside].sum())
+    args = (connection, setting.catalogue, layers, srid, box)
+    assert [block.box for block in divided(*args, 1.5 * total)] == [box]
+    parts = divided(*args, total / 4)
+    held = [weight[((xy >= part.box[:2]) & (xy < part.box[2:])).all(axis=1)].sum() for part in parts]
+    assert len(parts) >= 4
+    assert sum(held) == pytest.approx(total)
+    assert max(held) <= total / 4 * 1.1
+
+
+def test_groups_larger_than_memory_come_in_parts(
+    source: DatabaseSource, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = ("commune_code", "parcel_no")
+    connection.execute(
+        "UPDATE layer.cadastre_parcel SET parcel_no = fid % 5, commune_code = fid % 2, sheet_no = fid"
+    )
+    whole = {
+        tuple(one.features[name][0] for name in columns): one.features.fid.tolist()
+        for one in source.repeated("cadastre_parcel", columns)
+    }
+    assert len(whole) == 10
+    assert all(len(fids) > 100 for fids in whole.values())
+    monkeypatch.setattr(dbrepeated, "PORTION", 41)
+    parts: dict[object, list[int]] = {}
+    for one in source.repeated("cadastre_parcel", columns):
+        assert len(one.features) <= 2 * 41
+        key = tuple(one.features[name][0] for name in columns)
+        assert one.goes_on == (key in parts)
+        parts.setdefault(key, []).extend(one.features.fid.tolist())
+    assert parts == whole
+    # What a unique index keeps apart is not sorted at all.
+    connection.execute("SET LOCAL statement_timeout = 1")
+    connection.execute("SET LOCAL enable_seqscan = off")
+    assert list(source.repeated("cadastre_parcel", ("commune_code", "asset_id"))) == []
 
 
 # --- identity -----------------------------------------------------------------------------------------

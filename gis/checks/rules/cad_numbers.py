@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -46,26 +48,18 @@ _NEW, _FORMER = ("commune_code", "sheet_no", "parcel_no"), ("legacy_commune_code
 
 @whole(CAD_06, decided=reads(*dict.fromkeys((*_NEW, *_FORMER, "status")), shape=False))
 def cad_06(whole: Whole, app: Application) -> Iterator[Finding]:
+    wanted = ("commune_code", "legacy_commune_code", "sheet_no", "parcel_no", "status")
     for layer in app.layers:
-        seen: set[tuple[int, int]] = set()
         for columns in (_NEW, _FORMER):
             among = _changed(whole, layer, columns)
             if among is not None and not among:
                 continue
-            groups = whole.source.repeated(layer, columns, among)
-            fids = [int(fid) for group in groups for fid in group.fid]
-            if not fids:
-                continue
-            wanted = ("commune_code", "legacy_commune_code", "sheet_no", "parcel_no", "status")
-            held = whole.source.pick(layer, fids, wanted)
-            place = {int(fid): n for n, fid in enumerate(held.fid)}
-            for group in groups:
-                members = sorted(place[int(fid)] for fid in group.fid if int(fid) in place)
-                for first, second in _same(held, members, columns[0]):
-                    pair = int(held.fid[first]), int(held.fid[second])
-                    if pair not in seen:
-                        seen.add(pair)
-                        yield _twice(app, held, first, second)
+            known = _Known(columns[0])
+            for some in whole.source.repeated(layer, columns, among, more=wanted, held=columns[:1]):
+                if not some.goes_on:
+                    known = _Known(columns[0])
+                for first, second in known.again(some.features):
+                    yield _twice(app, first, second)
 
 
 def _changed(whole: Whole, layer: str, columns: Sequence[str]) -> list[tuple[Any, ...]] | None:
@@ -76,37 +70,58 @@ def _changed(whole: Whole, layer: str, columns: Sequence[str]) -> list[tuple[Any
     return sorted({tuple(held[name][n] for name in columns) for n in range(len(held))}, key=repr)
 
 
-def _same(held: Features, members: Iterable[int], by: str) -> Iterator[tuple[int, int]]:
-    """(an earlier parcel, a later one that cannot be told from it): one for each later parcel."""
-    earlier: dict[Any, int] = {}
-    first: int | None = None
-    for n in members:
-        if held["status"][n] in NOT_THERE or held[by][n] is None:
-            continue
-        if by == "legacy_commune_code":
-            found = first
+class _Known:
+    """Of parcels with one number the first of each former commune: all that must be remembered, however many
+    there are. ``by``: the code of the commune that they share."""
+
+    def __init__(self, by: str) -> None:
+        self._by = by
+        self._first: Features | None = None
+        self._of: dict[Any, tuple[int, Features]] = {}
+        self._count = itertools.count()
+
+    def again(self, parcels: Features) -> Iterator[tuple[Features, Features]]:
+        """(an earlier parcel, a later one that cannot be told from it): one for each later parcel."""
+        for n in range(len(parcels)):
+            if parcels["status"][n] in NOT_THERE:
+                continue
+            one = parcels.take(np.array([n]))
+            found = self._from_former(one) if self._by == "legacy_commune_code" else self._earlier(one)
+            if found is not None:
+                yield found, one
+
+    def _from_former(self, one: Features) -> Features | None:
+        """Of one former commune: the first, if it is in another commune today. Two of one commune are found
+        by its code."""
+        if self._first is None:
+            self._first = one
+            return None
+        now, then = one["commune_code"][0], self._first["commune_code"][0]
+        return None if now is not None and now == then else self._first
+
+    def _earlier(self, one: Features) -> Features | None:
+        """Of one commune: the first without a former commune, or of the same."""
+        former = one["legacy_commune_code"][0]
+        if former is None:
+            found = min(self._of.values(), default=None, key=itemgetter(0))
         else:
-            former = held["legacy_commune_code"][n]
-            found = first if former is None else min(
-                (k for k in (earlier.get(former), earlier.get(None)) if k is not None), default=None
-            )  # fmt: skip
-            earlier.setdefault(former, n)
-        first = n if first is None else first
-        if found is not None:
-            yield found, n
+            known = [self._of[code] for code in (former, None) if code in self._of]
+            found = min(known, default=None, key=itemgetter(0))
+        self._of.setdefault(former, (next(self._count), one))
+        return None if found is None else found[1]
 
 
-def _twice(app: Application, held: Features, first: int, second: int) -> Finding:
-    boxes = held.boxes[[first, second]]
+def _twice(app: Application, first: Features, second: Features) -> Finding:
+    boxes = np.concatenate([first.boxes, second.boxes])
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     centres = centres[np.isfinite(centres).all(axis=1)]
-    anchor = held.boxes[second, :2]
+    anchor = second.boxes[0, :2]
     words = {
-        "commune": held["commune_code"][second] or held["legacy_commune_code"][second],
-        "sheet": held["sheet_no"][second] or "?",
-        "parcel": held["parcel_no"][second],
+        "commune": second["commune_code"][0] or second["legacy_commune_code"][0],
+        "sheet": second["sheet_no"][0] or "?",
+        "parcel": second["parcel_no"][0],
     }
-    about = [(held, first), (held, second)]
+    about = [(first, 0), (second, 0)]
     return finding(app, about, shapely.MultiPoint(centres), (float(anchor[0]), float(anchor[1])), words=words)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gis import crs
 from gis.checks.displaced import Sites
@@ -64,6 +65,8 @@ GEN_12 = Rule(
 
 #: Features of a delivery that the extent is asked about, and places where it is compared with other layers.
 _SAMPLE, _SITES = 500, 3
+#: In the place of the number of no load, which no order has.
+_NONE = float("inf")
 
 #: The mistakes (gis.crs) in words.
 CAUSES = {
@@ -110,9 +113,11 @@ _OFF = {
 
 @dataclass(frozen=True)
 class _Delivery:
-    """Features of a layer of one load: ``number`` NaN for those that came in no load; ``fids`` ascending."""
+    """Features of a layer of one load: ``number`` NaN for those that came in no load; ``count`` how many, and
+    the ``fids`` of some of them, ascending."""
 
     number: float
+    count: int
     fids: Ints
 
     def has(self, features: Features) -> Bools:
@@ -132,29 +137,37 @@ def gen_12(whole: Whole, app: Application) -> Iterator[Finding]:
     for name in app.layers:
         layer = whole.setting.catalogue.layers[name]
         for delivery in _deliveries(whole, name):
-            if len(delivery.fids) >= app.number("least"):
+            if delivery.count >= app.number("least"):
                 found = _verdict(whole, app, layer, delivery)
                 if found is not None:
                     yield found
 
 
 def _deliveries(whole: Whole, layer: str) -> list[_Delivery]:
-    loads, fids = [np.empty(0)], [np.empty(0, np.int64)]
+    """The deliveries of a layer, each with _SAMPLE of its features: those whose ids mix to the least numbers,
+    which no order of reading changes, and of which no more than these are kept."""
+    known: dict[float, _Delivery] = {}
     for some in whole.source.stream(layer, ("load_id",), geometry=False):
-        loads.append(some["load_id"])
-        fids.append(some.fid)
-    load, fid = np.concatenate(loads), np.concatenate(fids)
-    return [
-        _Delivery(float(number), np.sort(fid[np.isnan(load) if np.isnan(number) else load == number]))
-        for number in np.unique(load)
-    ]
+        loads = some["load_id"]
+        for number in np.unique(loads):
+            fids = some.fid[np.isnan(loads) if np.isnan(number) else loads == number]
+            key = _NONE if np.isnan(number) else float(number)
+            had = known.get(key, _Delivery(float(number), 0, np.empty(0, np.int64)))
+            both = np.concatenate([had.fids, fids])
+            least = both[np.argsort(_mixed(both), kind="stable")[:_SAMPLE]]
+            known[key] = _Delivery(had.number, had.count + len(fids), np.sort(least))
+    return [known[key] for key in sorted(known)]
+
+
+def _mixed(fids: Ints) -> npt.NDArray[np.uint64]:
+    mixed = fids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9))
 
 
 def _verdict(whole: Whole, app: Application, layer: Layer, delivery: _Delivery) -> Finding | None:
     city = whole.setting.city
     storage = city.crs.storage
-    step = -(-len(delivery.fids) // _SAMPLE)
-    sample = whole.source.pick(layer.id, delivery.fids[::step].tolist(), ())
+    sample = whole.source.pick(layer.id, delivery.fids.tolist(), ())
     xy = _firsts(sample)
     if not len(xy):
         return None
@@ -211,7 +224,7 @@ def _said(
         load = {"vi": "Dữ liệu không rõ lần nạp", "en": "Data of no load"}
     return {
         lang: text.format(
-            load=load[lang], count=len(delivery.fids), off=off, against=(against or {}).get(lang, ""),
+            load=load[lang], count=delivery.count, off=off, against=(against or {}).get(lang, ""),
             cause=getattr(cause, lang).format(code=code),
         )
         for lang, text in words.items()

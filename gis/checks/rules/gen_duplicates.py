@@ -151,7 +151,7 @@ def gen_10(whole: Whole, app: Application) -> Iterator[Finding]:
             among = [(str(name),) for name in changed.asset_id]
             if not among:
                 continue
-        for group in whole.source.repeated(layer, ("asset_id",), among):
+        for group in (one.features for one in whole.source.repeated(layer, ("asset_id",), among)):
             # One finding for each beyond the first, which is the oldest.
             order = np.argsort(group.fid, kind="stable")
             for index in order[1:]:

@@ -1,0 +1,108 @@
+"""Rows of a layer's table as columns (Features): what is selected of each feature, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from psycopg.sql import SQL, Composable, Composed, Literal
+
+from gis.checks.features import Bools, Features
+from gis.checks.source import SYSTEM_COLUMNS, Box, column_kind, empty
+from gis.db import sql as names
+from layers.registry import Layer
+
+_MICROSECONDS = 1_000_000
+_NEVER = -(2**63)  # numpy's NaT
+
+
+def select(
+    layer: Layer,
+    columns: Sequence[str],
+    *,
+    geometry: bool = True,
+    boxes: bool = False,
+    of_table: str | None = None,
+) -> Composed:
+    """What is fetched of each feature.
+
+    ``boxes``: without geometry, the bounding box is needed to filter by it. Rows by psycopg's binary loaders
+    are as quick as arrays built by the server, and simpler.
+    """
+    parts: list[Composable] = [names.column(n, of_table) for n in ("fid", "asset_id", "owner")]
+    if geometry:
+        parts.append(SQL("public.ST_AsBinary({})").format(names.column("geom", of_table)))
+    elif boxes:
+        geom = names.column("geom", of_table)
+        parts.append(SQL("public.ST_AsBinary(public.ST_Envelope({}))").format(geom))
+    else:
+        parts.append(SQL("NULL"))
+    parts += [_column(layer, name, of_table) for name in columns]
+    return SQL(", ").join(parts)
+
+
+def _column(layer: Layer, name: str, of_table: str | None) -> Composable:
+    column = names.column(name, of_table)
+    if name in SYSTEM_COLUMNS:
+        return column
+    kind = column_kind(layer, name)
+    if kind == "number":
+        return SQL("{}::double precision").format(column)
+    if kind == "time":
+        field = layer.field(name)
+        if field is not None and field.type == "date":
+            return SQL("CASE WHEN isfinite({0}) THEN ({0} - date '1970-01-01')::bigint * {1} END").format(
+                column, Literal(86400 * _MICROSECONDS)
+            )
+        return SQL("CASE WHEN isfinite({0}) THEN (extract(epoch FROM {0}) * {1})::bigint END").format(
+            column, Literal(_MICROSECONDS)
+        )
+    return column
+
+
+def features_of(
+    layer: Layer, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, geometry: bool = True
+) -> Features:
+    if not rows:
+        return empty(layer, columns)
+    fid, asset_id, owner, wkb, *others = zip(*rows, strict=True)
+    shapes = None if wkb[0] is None else shapely.from_wkb(_objects(wkb))
+    ids = np.array(fid, dtype=np.int64)
+    known = {"fid": ids, "asset_id": _objects(asset_id), "owner": _objects(owner)}
+    held = {
+        name: known[name] if name in known else _array(column_kind(layer, name), values)
+        for name, values in zip(columns, others, strict=True)
+    }
+    found = Features(layer, ids, known["asset_id"], known["owner"], shapes if geometry else None, held)
+    if shapes is not None:
+        found.__dict__["boxes"] = shapely.bounds(shapes)
+    return found
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _array(kind: str, values: Sequence[Any]) -> Any:
+    if kind == "number":
+        return np.array(values, dtype=np.float64)  # None becomes NaN
+    if kind == "time":
+        return np.array([_NEVER if v is None else v for v in values], dtype=np.int64).view("M8[us]")
+    return _objects(values)
+
+
+def meet(found: Features, box: Box) -> Bools:
+    boxes = found.boxes
+    meets: Bools = (
+        (boxes[:, 0] <= box[2]) & (boxes[:, 2] >= box[0]) & (boxes[:, 1] <= box[3]) & (boxes[:, 3] >= box[1])
+    )
+    return meets
+
+
+def starts(number: Any) -> Any:
+    """Where a new value begins."""
+    return np.flatnonzero(number[1:] != number[:-1]) + 1

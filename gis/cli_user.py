@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 from psycopg import Connection
@@ -15,13 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gis.cli_common import Output, common_options
+from gis.cli_user_grants import Wanted, grant_options, in_words
 from gis.errors import UsageError
+from gis.identity.principal import ROLES
 from gis.settings import Settings
-
-if TYPE_CHECKING:
-    from gis.identity.areas import Area
-
-ROLES = ("viewer", "editor", "steward", "admin")
 
 
 @click.group(
@@ -39,25 +33,6 @@ def user() -> None:
     """Manage accounts: who may see and change what."""
 
 
-_granted = (
-    click.option("--layer", "layers", multiple=True, metavar="ID", help="Only this layer; may be repeated."),
-    click.option("--area-ward", "wards", multiple=True, metavar="CODE", help="Write only in this ward."),
-    click.option(
-        "--area",
-        "area_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE.geojson",
-        help="Write only in these polygons (longitude, latitude).",
-    ),
-)
-
-
-def _grant_options(command: Any) -> Any:
-    for option in reversed(_granted):
-        command = option(command)
-    return command
-
-
 _password_options = (
     click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
     click.option("--prompt", is_flag=True, help="Ask for the password."),
@@ -73,9 +48,7 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--agency", required=True, metavar="ID", help="The agency (city.yml) it belongs to.")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What it may do for the agency.")
-@_grant_options
+@grant_options
 @_password_options[0]
 @_password_options[1]
 @click.option("--no-password", is_flag=True, help="No login by password: tokens or --subject only.")
@@ -85,11 +58,7 @@ def add(
     settings: Settings,
     output: Output,
     name: str,
-    agency: str,
-    role: str,
-    layers: tuple[str, ...],
-    wards: tuple[str, ...],
-    area_file: Path | None,
+    wanted: Wanted,
     password_stdin: bool,
     prompt: bool,
     no_password: bool,
@@ -105,15 +74,12 @@ def add(
     if not no_password and not (subject and not (password_stdin or prompt)):
         password, made = _password(password_stdin, prompt, name)
     with _owner(settings) as connection, connection.transaction():
-        area = _area(connection, settings, wards, area_file)
-        account = accounts.add_account(connection, name, password, subject=known_as, agency=agency)
-        for layer in layers or (None,):
-            accounts.grant(connection, account, role, agency, layer, area)
+        account = accounts.add_account(connection, name, password, subject=known_as, agency=wanted.agency)
+        wanted.give(connection, settings, account)
         shown = accounts.listed(connection, name)[0].as_json()
     if made:
         shown["password_once"] = password
-    text = f"{name}: {role} of {agency}{' on ' + ', '.join(layers) if layers else ''}"
-    output.emit(shown, text + (f"\npassword: {password}   (shown this once)" if made else ""))
+    output.emit(shown, f"{name}: {wanted}" + (f"\npassword: {password}   (shown this once)" if made else ""))
 
 
 @user.command("list", epilog="\b\nExample:\n  bandoso user list --json")
@@ -134,7 +100,7 @@ def list_(settings: Settings, output: Output) -> None:
         login = [word for word, has in (("password", one.password), ("provider", one.subject)) if has]
         table.add_row(
             one.name,
-            "; ".join(map(_words, one.grants)) or "-",
+            "; ".join(map(in_words, one.grants)) or "-",
             ", ".join(login) or "-",
             str(sum(t["revoked_at"] is None for t in one.tokens)),
             "disabled" if one.disabled else "",
@@ -158,7 +124,7 @@ def show(settings: Settings, output: Output, name: str) -> None:
         f"  agency    {one.agency or '-'}",
         f"  password  {'yes' if one.password else 'no'}",
         f"  subject   {one.subject or '-'}",
-        *(f"  grant     {_words(grant)}" for grant in one.grants),
+        *(f"  grant     {in_words(grant)}" for grant in one.grants),
         *(
             f"  token {t['id']}  {t['name']}: {', '.join(t['scopes'])}, "
             + ("revoked" if t["revoked_at"] else f"until {t['expires_at'][:10]}")
@@ -177,30 +143,16 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--agency", required=True, metavar="ID", help="For this agency.")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What it may do.")
-@_grant_options
+@grant_options
 @common_options
-def grant(
-    settings: Settings,
-    output: Output,
-    name: str,
-    agency: str,
-    role: str,
-    layers: tuple[str, ...],
-    wards: tuple[str, ...],
-    area_file: Path | None,
-) -> None:
+def grant(settings: Settings, output: Output, name: str, wanted: Wanted) -> None:
     """Give a role for an agency. The same grant with another area takes the former's place."""
     from gis.identity import accounts
 
     with _owner(settings) as connection, connection.transaction():
-        area = _area(connection, settings, wards, area_file)
-        account = accounts.find(connection, name)
-        for layer in layers or (None,):
-            accounts.grant(connection, account, role, agency, layer, area)
+        wanted.give(connection, settings, accounts.find(connection, name))
         one = accounts.listed(connection, name)[0]
-    output.emit(one.as_json(), f"{name}: {'; '.join(map(_words, one.grants))}")
+    output.emit(one.as_json(), f"{name}: {'; '.join(map(in_words, one.grants))}")
 
 
 @user.command(
@@ -371,33 +323,3 @@ def _subject(settings: Settings, given: str | None) -> str | None:
             "a subject needs the provider's issuer", hint='set BANDOSO_OIDC_ISSUER, or give "ISSUER SUB"'
         )
     return f"{settings.oidc_issuer} {given}"
-
-
-def _area(
-    connection: Connection, settings: Settings, wards: tuple[str, ...], file: Path | None
-) -> Area | None:
-    from gis.identity import areas
-
-    if wards and file is not None:
-        raise click.UsageError("an area is wards or a file")
-    if wards:
-        return areas.of_wards(connection, wards)
-    if file is None:
-        return None
-    try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
-        raise UsageError(f"{file.name} is not JSON", code="invalid-area") from None
-    except OSError as error:
-        raise UsageError(f"{file.name} cannot be read ({(error.strerror or '').lower()})") from None
-    return areas.of_geojson(content, settings.load_city().crs.storage)
-
-
-def _words(grant: dict[str, Any]) -> str:
-    area = grant["area"]
-    where = ""
-    if area is not None:
-        where = f" in wards {', '.join(area['wards'])}" if "wards" in area else " in an area"
-    return (
-        f"{grant['role']} of {grant['agency']}" + (f" on {grant['layer']}" if grant["layer"] else "") + where
-    )

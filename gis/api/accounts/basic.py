@@ -57,15 +57,7 @@ class Basic:
             if judged[1] and known.principal is not None:
                 return known.principal
             raise Wrong
-        attempt, wait = await door.login_try(self._pool, name, client)
-        if attempt is None:
-            raise Refusal(
-                429,
-                "too-many-logins",
-                "too many logins have failed",
-                hint="wait as long as Retry-After says; an API token is not held up",
-                headers={"Retry-After": str(max(1, math.ceil(wait)))},
-            )
+        attempt = await self._attempt(name, client)
         right = await self._verify(stored, password) and known.principal is not None
         while len(self._judged) >= MOST_REMEMBERED:
             del self._judged[next(iter(self._judged))]
@@ -78,17 +70,23 @@ class Basic:
     async def verify(self, name: str, password: str, client: str) -> None:
         """Raises Wrong unless it is the password; counted as a login is (Refusal 429, 503)."""
         known = await door.login(self._pool, name)
+        attempt = await self._attempt(name, client)
+        if not await self._verify(known.password, password):
+            raise Wrong
+        await door.login_passed(self._pool, attempt, name, client)
+
+    async def _attempt(self, name: str, client: str) -> int:
+        """Count an attempt, and give its number. Raises Refusal (429) when too many have failed."""
         attempt, wait = await door.login_try(self._pool, name, client)
         if attempt is None:
             raise Refusal(
                 429,
                 "too-many-logins",
                 "too many logins have failed",
+                hint="wait as long as Retry-After says; an API token is not held up",
                 headers={"Retry-After": str(max(1, math.ceil(wait)))},
             )
-        if not await self._verify(known.password, password):
-            raise Wrong
-        await door.login_passed(self._pool, attempt, name, client)
+        return attempt
 
     async def hashed(self, password: str) -> str:
         """The hash of a password that was checked."""

@@ -19,6 +19,7 @@ from gis.api.problems import Refusal
 from gis.api.state import State, state_of
 from gis.identity import passwords
 from gis.identity.areas import Area
+from gis.identity.principal import Principal
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -64,11 +65,9 @@ async def _add(request: Request) -> Response:
 
 async def one(request: Request) -> Response:
     """GET, PATCH and DELETE of /accounts/{name}."""
-    known_parameters(request, ())
-    who, state, name = require(request, "manage"), state_of(request), _name(request)
+    who, state, name = _managing(request)
     if request.method == "GET":
-        async with door.as_door(state.readers, who) as connection:
-            return answer(await _shown(connection, name))
+        return answer(await _read(state, who, name))
     if request.method == "DELETE":
         await door.one(state.readers, "SELECT bandoso.account_remove(%s)", (name,), acting=who, write=True)
         return _changed(request)
@@ -91,11 +90,9 @@ async def one(request: Request) -> Response:
 
 async def grants(request: Request) -> Response:
     """GET and POST of /accounts/{name}/grants."""
-    known_parameters(request, ())
-    who, state, name = require(request, "manage"), state_of(request), _name(request)
+    who, state, name = _managing(request)
     if request.method == "GET":
-        async with door.as_door(state.readers, who) as connection:
-            return answer({"grants": (await _shown(connection, name))["grants"]})
+        return answer({"grants": (await _read(state, who, name))["grants"]})
     body = await bodies.read(request, GrantBody)
     area = await bodies.area_of(state, body.area)
     async with door.as_door(state.readers, who, write=True) as connection:
@@ -108,13 +105,10 @@ async def grants(request: Request) -> Response:
 
 async def grant(request: Request) -> Response:
     """GET and DELETE of /accounts/{name}/grants/{id}."""
-    known_parameters(request, ())
-    who, state, name = require(request, "manage"), state_of(request), _name(request)
+    who, state, name = _managing(request)
     number: int = request.path_params["grant"]
     if request.method == "GET":
-        async with door.as_door(state.readers, who) as connection:
-            shown = await _shown(connection, name)
-        for one in shown["grants"]:
+        for one in (await _read(state, who, name))["grants"]:
             if one["id"] == number:
                 return answer(one)
         raise Refusal(404, "not-found", "the account has no such grant")
@@ -130,24 +124,27 @@ async def grant(request: Request) -> Response:
 
 async def account_tokens(request: Request) -> Response:
     """GET and POST of /accounts/{name}/tokens."""
-    known_parameters(request, ())
-    who, state, name = require(request, "manage"), state_of(request), _name(request)
+    who, state, name = _managing(request)
     if request.method == "GET":
-        async with door.as_door(state.readers, who) as connection:
-            return answer({"tokens": (await _shown(connection, name))["tokens"]})
+        return answer({"tokens": (await _read(state, who, name))["tokens"]})
     return await own.make(request, who, name, await bodies.read(request, TokenBody))
 
 
 async def account_token(request: Request) -> Response:
     """DELETE of /accounts/{name}/tokens/{id}."""
-    known_parameters(request, ())
-    who, name = require(request, "manage"), _name(request)
+    who, _, name = _managing(request)
     return await own.end(request, who, name, request.path_params["token"])
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON document that is kept nowhere."""
     return Response(orjson.dumps(content), status, {**NO_STORE, **(headers or {})}, "application/json")
+
+
+def _managing(request: Request) -> tuple[Principal, State, str]:
+    """Who manages, the state, and the account of the address. Raises Refusal, UsageError."""
+    known_parameters(request, ())
+    return require(request, "manage"), state_of(request), _name(request)
 
 
 def _changed(request: Request) -> Response:
@@ -177,6 +174,12 @@ def _subject(state: State, given: str | None) -> str | None:
     if given is None or " " in given or not state.settings.oidc_issuer:
         return given
     return f"{state.settings.oidc_issuer} {given}"
+
+
+async def _read(state: State, who: Principal, name: str) -> dict[str, Any]:
+    """The account, as somebody who manages it sees it."""
+    async with door.as_door(state.readers, who) as connection:
+        return await _shown(connection, name)
 
 
 async def _shown(connection: AsyncConnection, name: str) -> dict[str, Any]:

@@ -28,11 +28,23 @@ MAX_ZOOM: Final = 16
 def mark_of(layer: Layer) -> str:
     """Changes when the same features would give other tiles: another definition, or other statements.
 
-    Takes some milliseconds: the statements of all levels are made.
+    Takes some milliseconds the first time: the statements of all levels are made.
     """
-    digest = hashlib.sha256(
-        f"{VERSION} {layer.id} {layer.definition.model_dump_json(warnings=False)}".encode()
-    )
+    known = _marks.get(id(layer))
+    if known is None or known[0] is not layer:  # an id may come again after its layer is gone
+        if len(_marks) > _MOST_MARKS:
+            _marks.clear()
+        known = _marks[id(layer)] = (layer, _mark(layer))
+    return known[1]
+
+
+_MOST_MARKS: Final = 1000
+_marks: dict[int, tuple[Layer, str]] = {}
+
+
+def _mark(layer: Layer) -> str:
+    said = layer.definition.model_dump_json(warnings=False)
+    digest = hashlib.sha256(f"{VERSION} {layer.id} {said}".encode())
     for z in range(MAX_ZOOM + 1):
         digest.update(f"\0{plan([layer], z)}".encode())
     return digest.hexdigest()[:16]

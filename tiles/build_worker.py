@@ -27,7 +27,7 @@ from tiles.render import render_many
 TOGETHER: Final = 32
 _ONE_BY_ONE: Final = 12
 #: Tiles from which on worker processes are worth their start (half a second).
-WORTH_WORKERS: Final = 48
+WORTH_WORKERS = 100
 #: Tasks that are handed out ahead, for each worker: results wait in memory until it is their turn.
 _AHEAD: Final = 4
 

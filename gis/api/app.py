@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from gis.api import catalogue, feed, metrics, ops, pages, qgis, styles, tiles
+from gis.api import archive, catalogue, feed, metrics, ops, pages, qgis, styles, tiles
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
 from gis.api.accounts import routes as accounts
 from gis.api.accounts.origin import OwnOrigin
@@ -72,6 +72,7 @@ EDITS_AFTER = 30.0
 
 #: Hot paths first: routes are tried in order.
 ROUTES: Sequence[BaseRoute] = (
+    *archive.ROUTES,
     *tiles.ROUTES,
     *styles.ROUTES,
     *history.ROUTES,

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Self
@@ -57,7 +58,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._file.closed:
+        with suppress(OSError):  # on a full disk, what is in the buffer cannot be written either
             self._file.close()
         self._part.unlink(missing_ok=True)
 

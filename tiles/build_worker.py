@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import FeatureNotSupported, InsufficientPrivilege, UndefinedColumn, UndefinedTable
 
 from gis.db.connect import conninfo, unreachable
 from gis.db.sql import READER
@@ -150,7 +151,10 @@ def _connect(job: Job) -> psycopg.Connection[Any]:
 
 def _make(connection: psycopg.Connection[Any], job: Job, share: Sequence[Task]) -> list[Drawn]:
     wanted = [(job.plans[task.plan], task.tile) for task in share]
-    rendered = render_many(connection, wanted, job.storage, gaps=job.gaps)
+    try:
+        rendered = render_many(connection, wanted, job.storage, gaps=job.gaps)
+    except (UndefinedTable, UndefinedColumn, InsufficientPrivilege, FeatureNotSupported) as error:
+        raise DatabaseError("the layers are being changed at the moment", hint="try again") from error
     return [
         Drawn(task.tile, {name: pack(mvt) for name, mvt in one.layers.items()}, bool(one.truncated))
         for task, one in zip(share, rendered, strict=True)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import mapbox_vector_tile
 import psycopg
 import pyogrio
 import pytest
 from click.testing import CliRunner
-from pmtiles.reader import MmapSource, all_tiles
+from pmtiles.reader import MmapSource, Reader, all_tiles
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
+from gis.api.archive import ROUTES
+from gis.api.problems import on_known_error
+from gis.api.state import State
 from gis.city import City
 from gis.cli_tiles import tiles as command
 from gis.db.locks import FileLock
 from gis.db.migrate import prepare
 from gis.db.server import Database
-from gis.errors import NotFoundError, UsageError
+from gis.errors import BandosoError, NotFoundError, UsageError
+from gis.settings import Settings
 from layers.registry import Catalogue
 from tests.api.sample import load_layer
 from tests.conftest import FreshDatabase
@@ -32,6 +41,7 @@ from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
 from tiles.packing import pack, unpack
 from tiles.proof import stats, verify
+from tiles.snapshot import snapshot
 
 ROWS = 40
 #: Some of each kind of geometry, of layers with and without rows for low zooms.
@@ -133,6 +143,46 @@ def test_others_read_it(town: TileCity) -> None:
     assert read["features"] or read["geometry_type"]
     frame = pyogrio.raw.read(path, layer="water_pipe")
     assert len(frame[2]) >= ROWS
+
+
+def test_maps_read_the_file_by_ranges(town: TileCity, settings: Settings) -> None:
+    """GET /tiles/public.pmtiles, as a PMTiles client asks; not when a layer of it became restricted."""
+    path = file_of(town.folder, PUBLIC)
+    app = Starlette(
+        routes=list(ROUTES), exception_handlers={BandosoError: on_known_error, HTTPException: on_known_error}
+    )
+
+    def get(catalogue: Catalogue, **headers: str) -> httpx.Response:
+        mine = replace(settings, tiles_dir=str(town.folder))
+        app.state.bandoso = State(mine, town.city, catalogue, None)  # type: ignore[arg-type]  # asks nothing
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.get("/tiles/public.pmtiles", headers=headers)
+
+        return asyncio.run(ask())
+
+    whole = get(town.catalogue)
+    assert whole.status_code == 200
+    assert whole.content == path.read_bytes()
+    etags = set()
+
+    def part(offset: int, length: int) -> bytes:
+        answer = get(town.catalogue, Range=f"bytes={offset}-{offset + length - 1}")
+        assert answer.status_code == 206
+        etags.add(answer.headers["etag"])
+        return answer.content
+
+    reader = Reader(part)
+    tile, plain = next(iter(town.content().items()))
+    assert gzip.decompress(reader.get(tile.z, tile.x, tile.y)) == plain
+    assert len(etags) == 1
+    pole = town.catalogue.layers["telecom_pole"]
+    shut = replace(pole, definition=pole.definition.model_copy(update={"access": "restricted"}))
+    hidden = replace(town.catalogue, layers={**town.catalogue.layers, "telecom_pole": shut})
+    assert get(hidden).status_code == 404
+    assert get(town.catalogue).status_code == 200
 
 
 def test_changed_parts_are_what_a_whole_build_gives(
@@ -260,6 +310,19 @@ def test_what_cannot_be_brought_up_to_now_is_built_whole(
     with pytest.raises(NotFoundError, match="no archive that is in use"):
         verify(town.db.owner_dsn, town.city, town.catalogue, town.folder)
     assert town.build().whole
+
+
+def test_tiles_whose_generalised_features_are_old_are_left_out(
+    town: TileCity, owner: psycopg.Connection
+) -> None:
+    tiles = list(town.content("cadastre_parcel"))
+    with snapshot(town.db.owner_dsn) as now:
+        assert now.stale_tiles(tiles, archived_layers(town.catalogue), 9210) == frozenset()
+    with owner.transaction(force_rollback=True):
+        owner.execute("INSERT INTO bandoso.web_stale (layer) VALUES ('cadastre_parcel')")
+        late = replace(now, connection=owner, stale=True)
+        found = {tile_of(n) for n in late.stale_tiles(tiles, archived_layers(town.catalogue), 9210)}
+    assert found == {tile for tile in tiles if tile.z < 15}
 
 
 def test_commands(fresh_database: FreshDatabase, tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from layers.registry import Catalogue
 
 Floats = npt.NDArray[np.float64]
 
-#: Features of all layers in a window. 25,000 parcels and what rules make of them are 100 MB at most, of a worker
-#: that needs 70 MB by itself; smaller windows read more of their neighbours (16,000: 2.5 % more).
+#: Features of all layers in a window. 25,000 parcels and what rules make of them are 100 MB at most, in a
+#: worker that needs 70 MB by itself; smaller windows read more of their neighbours (16,000: 2.5 % more).
 TARGET = 16_000.0
 #: How much more than its target a window may hold; then it is divided.
 SPARE = 1.2
-#: Sampled features of a layer.
-_SAMPLE = 20_000
+#: Sampled features of a layer; of a smaller one all are known.
+SAMPLE = 20_000
 #: A feature of so many bytes counts as one; a contour of 3,200 counts as 16.
 _BYTES = 200.0
 
@@ -54,7 +54,7 @@ def corners(
         rows = int(row[0]) if row else 0
         if not rows:
             continue
-        share = min(1.0, _SAMPLE / rows) if box == EVERYWHERE else 1.0
+        share = min(1.0, SAMPLE / rows) if box == EVERYWHERE else 1.0
         sample: Composable = SQL("")
         if share < 1:
             sample = SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(Literal(100 * share))

@@ -10,7 +10,7 @@ import psycopg
 import shapely
 from psycopg.sql import SQL, Literal
 
-from gis.checks.blocks import SPARE, TARGET, corners, cut
+from gis.checks.blocks import SAMPLE, SPARE, TARGET, corners, cut
 from gis.checks.examine import Task
 from gis.checks.findings import needs_of
 from gis.checks.model import Application
@@ -117,9 +117,12 @@ class Planner:
     def _windows(self, group: Sequence[int], box: Box) -> list[Task]:
         if not group:
             return []
-        xy, weight = corners(self._connection, self._setting.catalogue, self._layers(group), self._srid, box)
+        layers = self._layers(group)
+        xy, weight = corners(self._connection, self._setting.catalogue, layers, self._srid, box)
+        sampled = box == EVERYWHERE and any(self._rows(layer) > SAMPLE for layer in layers)
+        most = SPARE * self._target if sampled else np.inf
         return [
-            Task(self._number(), tuple(group), block.box, max(block.weight, 1.0), most=SPARE * self._target)
+            Task(self._number(), tuple(group), block.box, max(block.weight, 1.0), most=most)
             for block in cut(xy, weight, box, self._target)
         ]
 

@@ -12,6 +12,10 @@ import pytest
 from psycopg.sql import SQL, Identifier, Literal
 from pytest import MonkeyPatch
 
+from gis.api.features.formats import geojson
+from gis.api.features.params import read_items
+from gis.api.features.query import PageForm, stored_page, text_page
+from gis.api.features.where import select
 from gis.city import City
 from gis.db.apply import apply_catalogue
 from gis.db.ddl import (
@@ -289,6 +293,52 @@ def test_layer_files_decide_which_tables_there_are_and_what_they_hold(
     fill(module_db.owner_dsn)
     assert count(owner) == 15
     assert wrong(owner, layer) == []
+
+
+def test_pages_of_stored_texts_are_those_that_are_computed(
+    owner: psycopg.Connection, catalogue: Catalogue, city: City, layer: Layer, monkeypatch: MonkeyPatch
+) -> None:
+    """Byte for byte, for every form of a page, whatever stands in the web table."""
+    squares(owner, 60)
+    owner.execute("UPDATE layer.cadastre_building SET name = E'a\\n\"b\"' WHERE fid % 7 = 0")
+    owner.execute("SET TimeZone = 'UTC'")
+    storage = city.crs.storage
+
+    def page(given: dict[str, str]) -> tuple[list[Any], tuple[Any, ...]]:
+        query = read_items(given, layer, city, "json")
+        selection = select(layer, query, storage)
+        stored = PageForm(layer, query, storage, "stored", (), lambda: [geojson.stored_feature(layer)])
+        computed = [geojson.geojson_feature(query.view, storage)]
+        whole = PageForm(layer, query, storage, "json", query.view.fields, lambda: computed)
+        one, other = stored_page(stored, selection), text_page(whole, selection)
+        reference = owner.execute(other.text, other.values).fetchone()
+        assert reference is not None
+        return owner.execute(one.text, one.values).fetchall(), tuple(reference)
+
+    box = "106.6,10.7,106.8,10.9"
+    forms: tuple[dict[str, str], ...] = (
+        {},
+        {"limit": "7", "offset": "3"},
+        {"limit": "5", "sortby": "-name"},
+        {"limit": "50", "bbox": box},
+        {"bbox": "100,5,100.1,5.1"},
+        {"limit": "20", "q": "nha"},
+    )
+    for _ in range(2):
+        for form in forms:
+            rows, (text, returned, read, last, *rest) = page(form)
+            if not returned:
+                assert [row[1] for row in rows] == [None]
+                assert rows[0][-2] == read
+                continue
+            assert ",\n".join(row[0] for row in rows).encode() == text, form
+            assert (len(rows), rows[-1][1], rows[-1][-2], rows[-1][-1]) == (returned, last, read, rest[-1])
+        # half of them are still to be filled
+        owner.execute("DELETE FROM web.cadastre_building WHERE fid % 2 = 0")
+    monkeypatch.setattr("gis.api.features.query.PAGE_BYTES", 500)
+    rows, (_, returned, read, *_) = page({"limit": "9"})
+    assert returned < 9
+    assert [(row[1], row[-2]) for row in rows] == [(None, read)]
 
 
 def test_readers_see_web_tables_of_public_layers_and_change_nothing(

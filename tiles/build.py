@@ -35,7 +35,7 @@ from tiles.build_worker import Drawn, render_all
 from tiles.follow import Stamp
 from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
-from tiles.packing import join
+from tiles.packing import together
 from tiles.pyramid import occupied
 from tiles.since import Changed
 from tiles.snapshot import Report, Snapshot, snapshot
@@ -181,7 +181,7 @@ class _Build:
         if not drawn.layers:
             return
         number = _number(drawn.tile)
-        targets[PUBLIC].add(number, join(list(drawn.layers.values())))
+        targets[PUBLIC].add(number, together(list(drawn.layers.values())))
         for name, packed in drawn.layers.items():
             if name in targets:
                 targets[name].add(number, packed)

@@ -38,4 +38,4 @@ def pack(rendered: Rendered, stored: Mapping[str, bytes], order: tuple[str, ...]
             parts.append(stored[layer])
         elif layer in rendered.layers:
             parts.append(packing.pack(rendered.layers[layer]))
-    return Packed(packing.join(parts), rendered.truncated) if parts else None
+    return Packed(packing.together(parts), rendered.truncated) if parts else None

@@ -18,6 +18,8 @@ from typing import Final
 from zlib_ng import zlib_ng
 
 LEVEL: Final = 3
+#: Layers of fewer plain bytes are packed with their neighbours in a tile of several.
+SMALL: Final = 4096
 
 #: No name, no time: the same bytes give the same packed bytes.
 HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -53,6 +55,26 @@ def join(packed: Sequence[bytes]) -> bytes:
         blocks.append(one[10:-_FOOT])
     blocks += (_END, _TAIL.pack(crc, size & 0xFFFFFFFF))
     return b"".join(blocks)
+
+
+def together(packed: Sequence[bytes]) -> bytes:
+    """As ``join``, with what is small packed anew, together with its neighbours: a tile of forty layers of a
+    few features each would hardly be smaller than its plain bytes."""
+    parts: list[bytes] = []
+    small: list[bytes] = []
+    for one in packed:
+        if _TAIL.unpack(one[-_TAIL.size :])[1] < SMALL:
+            small.append(one)
+            continue
+        parts += _packed_anew(small)
+        small = []
+        parts.append(one)
+    parts += _packed_anew(small)
+    return join(parts)
+
+
+def _packed_anew(small: Sequence[bytes]) -> Sequence[bytes]:
+    return small if len(small) < 2 else [pack(b"".join(map(unpack, small)))]
 
 
 def unpack(packed: bytes) -> bytes:

@@ -68,7 +68,8 @@ def small_box(box: Box, src: int, storage: int) -> tuple[str, str] | None:
 def _bend(px: Floats, py: Floats) -> float:
     """How far edges of half as many pieces are from the vertices between: four times what is left of it."""
     ex, ey = px[::2], py[::2]
-    dx, dy = px[1::2] - (ex + np.roll(ex, -1)) / 2, py[1::2] - (ey + np.roll(ey, -1)) / 2
+    dx = px[1::2] - (ex + np.append(ex[1:], ex[0])) / 2
+    dy = py[1::2] - (ey + np.append(ey[1:], ey[0])) / 2
     return float(np.hypot(dx, dy).max()) / 4
 
 

@@ -147,8 +147,11 @@ def embedded(
     cache, name = kept_clusters
     custom = settings.data_dir / "conf" / "postgresql.custom.conf"
     custom.parent.mkdir(parents=True)
-    # Crashes are tested on servers of their own (tests/db/test_server.py); here only time matters.
-    custom.write_text("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+    # Crashes are tested on servers of their own (tests/db/test_server.py); here only time matters. A worker
+    # for each of sixty databases each minute, most of which nobody uses any more, is one a second.
+    custom.write_text(
+        "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum_naptime = 1h\n"
+    )
     if not cache.restore(name, settings.data_dir / "postgres"):
         with open_database(settings) as db:
             prepare(db.owner_dsn, city, catalogue)

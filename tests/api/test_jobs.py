@@ -29,26 +29,66 @@ from tests.api.sample import load_layer
 
 RUNNER, CHILD = "gis.jobs.runner", "gis.jobs.child"
 Start = Callable[..., Server]
+Prepared = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[list[Server]]:
+    """The server that the last test has left running, if it has: the next one may go on with it."""
+    left: list[Server] = []
+    yield left
+    for server in left:
+        assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]
 
 
 @pytest.fixture
 def start(
-    sample_db: Database, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+    sample_db: Database,
+    settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+    standing: list[Server],
 ) -> Iterator[Start]:
-    """``start(job_client=1)``: a server with these settings; all are stopped at the end, jobs forgotten."""
+    """``start(job_client=1)``: a server with these settings, and no other that could take its jobs.
+
+    Jobs are forgotten at the end of a test; one server of those that still run goes on for the next test
+    that wants its settings.
+    """
     running: list[Server] = []
 
     def make(**given: object) -> Server:
         setting = replace(settings, **{"workers": 1, "pool_size": 4, **given})  # type: ignore[arg-type]
+        for server in list(standing):
+            standing.remove(server)
+            same = replace(setting, port=server.settings.port, data_dir=server.settings.data_dir)
+            if server.process.poll() is None and server.settings == replace(same, host=server.settings.host):
+                running.append(server)
+                return server
+            stop(server)
         running.append(Server(setting, sample_db, tmp_path_factory.mktemp("jobs")).start())
         return running[-1]
 
-    yield make
-    for server in running:
+    def stop(server: Server) -> None:
         if server.process.poll() is None:
             assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]
+
+    yield make
+    up = [server for server in running if server.process.poll() is None]
+    for server in up[1:]:
+        stop(server)
+    standing += up[:1]
     with psycopg.connect(sample_db.owner_dsn, autocommit=True) as owner:
+        # What a test was content to see begun is not left to disturb the next.
+        if standing and standing[0].settings.job_slots:
+            owner.execute("DELETE FROM bandoso.job WHERE status = 'accepted'")
+            with contextlib.suppress(AssertionError):
+                until(lambda: not running_jobs(owner), 10, "a job goes on")
         owner.execute("DELETE FROM bandoso.job")
+
+
+def running_jobs(owner: psycopg.Connection) -> int:
+    row = owner.execute("SELECT count(*) FROM bandoso.job WHERE status = 'running'").fetchone()
+    assert row
+    return int(row[0])
 
 
 @contextmanager
@@ -120,6 +160,37 @@ def test_a_run_that_always_dies_is_given_up(start: Start, sample_db: Database) -
         assert answer.json()["code"] == "interrupted"
 
 
+def test_a_client_that_leaves_takes_its_job_along(start: Start, sample_db: Database) -> None:
+    server = start()
+    with clients(server) as (anyone, steward), blocked(sample_db.owner_dsn):
+        with pytest.raises(httpx.ReadTimeout):
+            anyone.http.post(EXECUTION, json={"inputs": SMALL}, timeout=3)
+        (job,) = steward.http.get("/jobs").json()["jobs"]
+        until(lambda: steward.job(job["jobID"])["status"] == "dismissed", 5, "it goes on for nobody")
+        until(lambda: not processes_of(server, CHILD) or len(processes_of(server, CHILD)) == 1, 5, "a child")
+
+
+def test_an_idle_runner_is_small(start: Start) -> None:
+    server = start()
+    (runner,) = processes_of(server, RUNNER)
+    before = sum(runner.cpu_times()[:2])
+    time.sleep(3)
+    memory = runner.memory_info().rss
+    print(f"{memory / 1e6:.0f} MB, {sum(runner.cpu_times()[:2]) - before:.2f} s of processor time in 3 s")
+    assert memory < 60e6
+    assert sum(runner.cpu_times()[:2]) - before < 0.1
+
+
+def test_a_child_is_ready_before_the_first_job_and_after_each(start: Start) -> None:
+    """What it imports takes longer than a small job, for which somebody waits."""
+    server = start()
+    ready = until_one(server, CHILD, 60)  # 20 s are left to the start of the server itself
+    with clients(server) as (anyone, _):
+        assert anyone.execute(SMALL).status_code == 200
+    until(lambda: not alive(ready), 10, "the one that was ready took the job")
+    assert until_one(server, CHILD).pid != ready.pid
+
+
 def test_a_killed_server_loses_no_job(start: Start, sample_db: Database) -> None:
     first = start()
     with clients(first) as (anyone, _), blocked(sample_db.owner_dsn):
@@ -137,10 +208,26 @@ def test_a_killed_server_loses_no_job(start: Start, sample_db: Database) -> None
         assert anyone.wait(waiting)["status"] == "successful"
 
 
+def test_a_stopped_server_hands_its_jobs_on(start: Start, sample_db: Database) -> None:
+    first = start()
+    with clients(first) as (anyone, _), blocked(sample_db.owner_dsn):
+        job = anyone.start(SMALL)
+        anyone.wait(job, "running")
+        began = time.monotonic()
+        assert first.stop() == 0
+        took = time.monotonic() - began
+        print(f"stopped in {took:.1f} s with a running job")
+        assert took < 15
+        row = row_of(sample_db, job)
+        assert (row["status"], row["attempts"]) == ("accepted", 0)
+    with clients(start()) as (anyone, _):
+        assert anyone.wait(job)["status"] == "successful"
+
+
 def test_a_killed_database_loses_no_job(
-    reachable_tmp: Path, tmp_path: Path, catalogue: Catalogue, city: City
+    reachable_tmp: Path, tmp_path: Path, catalogue: Catalogue, city: City, prepared_folder: Prepared
 ) -> None:
-    folder = reachable_tmp / "killed-under-jobs"
+    folder = prepared_folder(reachable_tmp / "killed-under-jobs")
     with serving("--data-dir", folder, log=tmp_path / "log") as (url, _, _):
         dsn = Cluster(folder).dsn()
         with psycopg.connect(dsn, autocommit=True) as owner:
@@ -167,22 +254,6 @@ def waits_for_lock(dsn: str) -> bool:
     with psycopg.connect(dsn) as owner:
         row = owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
         return bool(row and row[0])
-
-
-def test_a_stopped_server_hands_its_jobs_on(start: Start, sample_db: Database) -> None:
-    first = start()
-    with clients(first) as (anyone, _), blocked(sample_db.owner_dsn):
-        job = anyone.start(SMALL)
-        anyone.wait(job, "running")
-        began = time.monotonic()
-        assert first.stop() == 0
-        took = time.monotonic() - began
-        print(f"stopped in {took:.1f} s with a running job")
-        assert took < 15
-        row = row_of(sample_db, job)
-        assert (row["status"], row["attempts"]) == ("accepted", 0)
-    with clients(start()) as (anyone, _):
-        assert anyone.wait(job)["status"] == "successful"
 
 
 def test_runners_of_two_servers_run_each_job_once(start: Start, sample_db: Database) -> None:
@@ -223,6 +294,21 @@ def test_two_clients_of_the_queue_never_get_the_same_job(start: Start, sample_db
     for thread in threads:
         thread.join()
     assert sorted(taken) == sorted(jobs)
+
+
+def test_a_database_that_takes_no_jobs_is_still_read(start: Start, sample_db: Database) -> None:
+    server = start(job_slots=0)
+    functions = "FUNCTION bandoso.job_submit, bandoso.job_get, bandoso.job_dismiss"
+    with psycopg.connect(sample_db.owner_dsn, autocommit=True) as owner, clients(server) as (anyone, _):
+        owner.execute(f"REVOKE EXECUTE ON {functions} FROM bandoso_jobs")
+        try:
+            for answer in (anyone.execute(SMALL), anyone.http.get(f"/jobs/{'0' * 32}")):
+                assert answer.status_code == 503
+                assert answer.json()["code"] == "processes-unavailable"
+            assert anyone.http.get("/collections/water_pipe/items").status_code == 200
+            assert anyone.http.get("/processes/check").status_code == 200
+        finally:
+            owner.execute(f"GRANT EXECUTE ON {functions} TO bandoso_jobs")
 
 
 def test_the_queue_is_bounded_for_each_and_for_all(start: Start) -> None:
@@ -282,16 +368,6 @@ def test_what_takes_long_is_answered_with_its_job(start: Start, sample_db: Datab
         assert anyone.wait(answer.json()["jobID"])["status"] == "successful"
 
 
-def test_a_client_that_leaves_takes_its_job_along(start: Start, sample_db: Database) -> None:
-    server = start()
-    with clients(server) as (anyone, steward), blocked(sample_db.owner_dsn):
-        with pytest.raises(httpx.ReadTimeout):
-            anyone.http.post(EXECUTION, json={"inputs": SMALL}, timeout=3)
-        (job,) = steward.http.get("/jobs").json()["jobs"]
-        until(lambda: steward.job(job["jobID"])["status"] == "dismissed", 5, "it goes on for nobody")
-        until(lambda: not processes_of(server, CHILD) or len(processes_of(server, CHILD)) == 1, 5, "a child")
-
-
 def test_a_strangers_run_has_a_time_limit(start: Start, sample_db: Database) -> None:
     server = start(job_public_s=2)
     with clients(server) as (anyone, _), blocked(sample_db.owner_dsn):
@@ -299,21 +375,6 @@ def test_a_strangers_run_has_a_time_limit(start: Start, sample_db: Database) -> 
         assert failed["status"] == "failed"
         answer = anyone.http.get(f"/jobs/{failed['jobID']}/results")
         assert (answer.status_code, answer.json()["code"]) == (400, "took-too-long")
-
-
-def test_a_database_that_takes_no_jobs_is_still_read(start: Start, sample_db: Database) -> None:
-    server = start(job_slots=0)
-    functions = "FUNCTION bandoso.job_submit, bandoso.job_get, bandoso.job_dismiss"
-    with psycopg.connect(sample_db.owner_dsn, autocommit=True) as owner, clients(server) as (anyone, _):
-        owner.execute(f"REVOKE EXECUTE ON {functions} FROM bandoso_jobs")
-        try:
-            for answer in (anyone.execute(SMALL), anyone.http.get(f"/jobs/{'0' * 32}")):
-                assert answer.status_code == 503
-                assert answer.json()["code"] == "processes-unavailable"
-            assert anyone.http.get("/collections/water_pipe/items").status_code == 200
-            assert anyone.http.get("/processes/check").status_code == 200
-        finally:
-            owner.execute(f"GRANT EXECUTE ON {functions} TO bandoso_jobs")
 
 
 def test_old_jobs_are_removed(sample_db: Database) -> None:
@@ -337,27 +398,6 @@ def test_old_jobs_are_removed(sample_db: Database) -> None:
         parts = owner.execute("SELECT count(*) FROM bandoso.job_result").fetchone()
         assert parts == (2,)
         owner.execute("DELETE FROM bandoso.job")
-
-
-def test_an_idle_runner_is_small(start: Start) -> None:
-    server = start()
-    (runner,) = processes_of(server, RUNNER)
-    before = sum(runner.cpu_times()[:2])
-    time.sleep(3)
-    memory = runner.memory_info().rss
-    print(f"{memory / 1e6:.0f} MB, {sum(runner.cpu_times()[:2]) - before:.2f} s of processor time in 3 s")
-    assert memory < 60e6
-    assert sum(runner.cpu_times()[:2]) - before < 0.1
-
-
-def test_a_child_is_ready_before_the_first_job_and_after_each(start: Start) -> None:
-    """What it imports takes longer than a small job, for which somebody waits."""
-    server = start()
-    ready = until_one(server, CHILD, 60)  # 20 s are left to the start of the server itself
-    with clients(server) as (anyone, _):
-        assert anyone.execute(SMALL).status_code == 200
-    until(lambda: not alive(ready), 10, "the one that was ready took the job")
-    assert until_one(server, CHILD).pid != ready.pid
 
 
 def until_one(server: Server, module: str, seconds: float = 10) -> psutil.Process:

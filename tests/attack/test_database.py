@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,7 @@ import pytest
 from tests.api.cli import command, environment, serving
 from tests.api.process import ROOT
 
+Prepared = Callable[[Path], Path]
 PLACES = "asset_id,name,wkt\n" + "".join(
     f"D-{n},Chợ Bến Thành {n},POINT({603000 + n % 500} {1191000 + n // 500})\n" for n in range(20_000)
 )
@@ -44,8 +45,10 @@ def count(url: str) -> int:
     return int(answer.json()["numberMatched"]) if answer.status_code == 200 else -1
 
 
-def test_a_killed_postmaster_comes_back_under_the_running_map(reachable_tmp: Path, tmp_path: Path) -> None:
-    folder, file = reachable_tmp / "killed-postmaster", tmp_path / "places.csv"
+def test_a_killed_postmaster_comes_back_under_the_running_map(
+    reachable_tmp: Path, tmp_path: Path, prepared_folder: Prepared
+) -> None:
+    folder, file = prepared_folder(reachable_tmp / "killed-postmaster"), tmp_path / "places.csv"
     file.write_text(PLACES, encoding="utf-8")
     with serving("--data-dir", folder, log=tmp_path / "log") as (url, _, _):
         assert load(folder, file).returncode == 0

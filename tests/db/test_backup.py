@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,12 +41,17 @@ def run(command: str, data_dir: Path, cwd: Path) -> None:
 
 
 def test_dump_and_restore_as_the_guide_says(
-    settings: Settings, city: City, catalogue: Catalogue, reachable_tmp: Path, tmp_path: Path
+    settings: Settings,
+    city: City,
+    catalogue: Catalogue,
+    reachable_tmp: Path,
+    tmp_path: Path,
+    prepared_folder: Callable[[Path], Path],
 ) -> None:
     guide = commands("Backup")
     assert set(guide) == {"pg_dump", "dropdb", "pg_restore"}
-    first = replace(settings, data_dir=reachable_tmp / "backed-up")
-    second = replace(settings, data_dir=reachable_tmp / "restored")
+    folders = [prepared_folder(reachable_tmp / name) for name in ("backed-up", "restored")]
+    first, second = (replace(settings, data_dir=folder) for folder in folders)
     with open_database(first) as db:
         prepare(db.owner_dsn, city, catalogue)
         with psycopg.connect(db.owner_dsn) as connection:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -104,22 +105,15 @@ def test_the_same_arguments_give_the_same_city_and_another_seed_another(
     filled: dict[str, int], module_db: Database, city: City, catalogue: Catalogue, owner: psycopg.Connection
 ) -> None:
     before = content(owner)
-    assert fill(module_db, make_plan(SMALL, 1), city, catalogue) == filled
-    assert content(owner) == before
     fill(module_db, make_plan(SMALL, 2), city, catalogue)
     assert content(owner) != before
-    fill(module_db, make_plan(SMALL, 1), city, catalogue)
-    assert content(owner) == before
-
-
-def test_a_smaller_demo_leaves_nothing_of_a_larger_one(
-    filled: dict[str, int], module_db: Database, city: City, catalogue: Catalogue, owner: psycopg.Connection
-) -> None:
+    # a smaller one leaves nothing of a larger one
     fill(module_db, make_plan(10, 1), city, catalogue)
     row = owner.execute("SELECT count(*) FROM layer.cadastre_parcel").fetchone()
     assert row == (10,)
     assert owner.execute("SELECT count(*) FROM layer.flood_spot").fetchone() == (2,)
-    fill(module_db, make_plan(SMALL, 1), city, catalogue)
+    assert fill(module_db, make_plan(SMALL, 1), city, catalogue) == filled
+    assert content(owner) == before
 
 
 def test_workers_make_the_same_city_as_one_process(
@@ -128,10 +122,12 @@ def test_workers_make_the_same_city_as_one_process(
     from gis.demo import work
 
     digests = []
+    plan = make_plan(8_500, 1)
+    assert len(plan.counts) == 5, "two tasks for processes"
     for name, limit in (("demo_many", 2), ("demo_one", 1_000)):
         monkeypatch.setattr(work, "WORTH_WORKERS", limit)
         db = fresh_database(name)
-        fill(db, make_plan(9_000, 1), city, catalogue)
+        fill(db, plan, city, catalogue)
         with psycopg.connect(db.owner_dsn) as connection:
             digests.append(content(connection))
     assert digests[0] == digests[1]
@@ -199,8 +195,10 @@ def command(folder: Path, *args: str, **more: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_command_refuses_others_data_and_stops_cleanly(reachable_tmp: Path) -> None:
-    folder = reachable_tmp / "demo-command"
+def test_the_command_refuses_others_data_and_stops_cleanly(
+    reachable_tmp: Path, prepared_folder: Callable[[Path], Path]
+) -> None:
+    folder = prepared_folder(reachable_tmp / "demo-command")
     done = command(folder, "--parcels", "50", "--json")
     assert done.returncode == 0, done.stderr
     assert '"cadastre_parcel": 50' in done.stdout
@@ -254,7 +252,7 @@ def test_a_wrong_number_is_one_sentence(reachable_tmp: Path) -> None:
     assert "1 to 5,000,000" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_defects_are_written_and_listed(reachable_tmp: Path) -> None:
+def test_defects_are_written_and_listed(reachable_tmp: Path, prepared_folder: Callable[[Path], Path]) -> None:
     import json
 
     import numpy as np
@@ -264,7 +262,7 @@ def test_defects_are_written_and_listed(reachable_tmp: Path) -> None:
     from gis.db.server import database
     from gis.demo.defects import RULES
 
-    folder, path = reachable_tmp / "demo-defects", reachable_tmp / "defects.json"
+    folder, path = prepared_folder(reachable_tmp / "demo-defects"), reachable_tmp / "defects.json"
     done = command(folder, "--parcels", "4500", "--defects", str(path), "--json")
     assert done.returncode == 0, done.stderr
     listed = json.loads(path.read_text(encoding="utf-8"))

@@ -297,7 +297,7 @@ def test_two_clients_of_the_queue_never_get_the_same_job(start: Start, sample_db
 
 
 def test_a_database_that_takes_no_jobs_is_still_read(start: Start, sample_db: Database) -> None:
-    server = start(job_slots=0)
+    server = start(job_slots=0, job_client=100, job_queue=100)
     functions = "FUNCTION bandoso.job_submit, bandoso.job_get, bandoso.job_dismiss"
     with psycopg.connect(sample_db.owner_dsn, autocommit=True) as owner, clients(server) as (anyone, _):
         owner.execute(f"REVOKE EXECUTE ON {functions} FROM bandoso_jobs")

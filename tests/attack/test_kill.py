@@ -156,9 +156,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def durable(folder: Path) -> Iterator[tuple[Database, Settings]]:
+def durable(folder: Path, prepared_folder: Callable[[Path], Path]) -> Iterator[tuple[Database, Settings]]:
     """A prepared database whose commits are on disk when they are acknowledged."""
-    settings = Settings.from_env({}, data_dir=folder / "data")
+    settings = Settings.from_env({}, data_dir=prepared_folder(folder / "data"))
     with open_database(settings) as db:
         city = settings.load_city()
         prepare(db.owner_dsn, city, settings.load_catalogue(city))

@@ -166,16 +166,3 @@ def progress(title: str, *, after_seconds: float = 2.0) -> Iterator[Report]:
     finally:
         if shown:
             bar.stop()
-
-
-def fill_web(owner_dsn: str, layers: Iterable[str] | None = None) -> None:
-    """Prepare for the web what was loaded (gis.db.web_fill). Whatever stops it, the server does the rest."""
-    from psycopg import Error
-
-    from gis.db.web_fill import fill
-
-    with progress("preparing for the web") as report:
-        try:
-            fill(owner_dsn, layers, report)
-        except Error:
-            STDERR.print("the layers are not prepared for the web yet; bandoso serve goes on with it")

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gis.cli_common import Output, common_options, fill_web, warn_refused
+from gis.cli_common import Output, common_options, warn_refused
 from gis.errors import ConfigError, MigrationRefused
 from gis.settings import Settings
 
@@ -31,6 +31,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
     from gis.db.migrate import prepare, prepare_what_stands
     from gis.db.pool import owner_connection
     from gis.db.server import database
+    from gis.db.web_fill import fill_told
 
     if dry_run and not apply_:
         raise click.UsageError("--dry-run goes with --apply")
@@ -45,7 +46,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
                 changes = apply_catalogue(connection, catalogue, city, dry_run=dry_run)
             if not dry_run:
                 prepare(db.owner_dsn, city, catalogue)
-                fill_web(db.owner_dsn)
+                fill_told(db.owner_dsn)
             lines = [str(c) for c in changes] or ["the database already matches the layer files"]
             output.emit({"dry_run": dry_run, "changes": [str(c) for c in changes]}, "\n".join(lines))
             if any(c.refused for c in changes):

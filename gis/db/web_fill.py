@@ -120,3 +120,14 @@ def _one(connection: psycopg.Connection, name: str) -> int | None:
     except psycopg.errors.UndefinedTable:  # the layer went away meanwhile, its gaps with it
         return None
     return None if row is None or row[0] is None else int(row[0])
+
+
+def fill_told(owner_dsn: str, layers: Iterable[str] | None = None) -> None:
+    """``fill`` for a command, with a progress bar. Whatever stops it, the server does the rest."""
+    from gis.cli_common import STDERR, progress
+
+    with progress("preparing for the web") as report:
+        try:
+            fill(owner_dsn, layers, report)
+        except psycopg.Error:
+            STDERR.print("the layers are not prepared for the web yet; bandoso serve goes on with it")

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from gis.city import City
-from gis.cli_common import STDERR, Output, common_options, fill_web, progress
+from gis.cli_common import STDERR, Output, common_options, progress
 from gis.db.pool import owner_connection
 from gis.db.server import Database
 from gis.db.sql import table
@@ -53,6 +53,7 @@ def demo(
     """
     from gis.db.migrate import prepare
     from gis.db.server import database
+    from gis.db.web_fill import fill_told
     from gis.demo.defects.listing import check_writable
     from gis.demo.plan import make_plan
 
@@ -73,7 +74,7 @@ def demo(
                     hint="give --replace to replace it, or another --data-dir",
                 )
         counts, errors, seconds = _fill(db, city, catalogue, plan, defects)
-        fill_web(db.owner_dsn, counts)
+        fill_told(db.owner_dsn, counts)
     total = sum(counts.values())
     lines = [f"{name:<26}{count:>10,}" for name, count in sorted(counts.items())]
     lines.append(f"{total:,} features in {len(counts)} layers, {seconds:.1f} s")

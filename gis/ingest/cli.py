@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gis.cli_common import Output, common_options, fill_web, progress, warn_refused
+from gis.cli_common import Output, common_options, progress, warn_refused
 from gis.encodings import ENCODINGS
 from gis.errors import ConfigError, DatabaseError
 from gis.ingest.spawn import Waiting, start
@@ -116,7 +116,7 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
         output.emit(report.as_dict(), report.as_text())
         if db is not None:
             # From here on it is loaded, and whatever stops us leaves it so.
-            fill_web(db.owner_dsn, [request.layer])
+            fill_told(db.owner_dsn, [request.layer])
 
 
 @contextmanager

@@ -92,6 +92,7 @@ def load_command(settings: Settings, output: Output, /, **options: Any) -> None:
 def _load(settings: Settings, output: Output, child: Waiting, options: dict[str, Any]) -> None:
     from gis.db.migrate import prepare_what_stands
     from gis.db.server import database
+    from gis.db.web_fill import fill_told
     from gis.ingest.load import LoadRequest, load
 
     city = settings.load_city()

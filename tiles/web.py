@@ -90,7 +90,7 @@ def _shape(layer: Layer, unit: float, buffer: int) -> sql.Composed:
     inside = sql.SQL("ST_MakeEnvelope({0}, {0}, {1}, {1}, {2})").format(
         sql.Literal(-buffer), sql.Literal(EXTENT + buffer), sql.Literal(WEB_MERCATOR)
     )
-    rounded = sql.SQL("ST_SnapToGrid(_units, 1)")
+    rounded: sql.Composable = sql.SQL("ST_SnapToGrid(_units, 1)")
     clipped = sql.SQL("ST_AsMVTGeom({}, {}, {}, {}, true)")
 
     def clip(what: sql.Composable) -> sql.Composed:
@@ -114,13 +114,13 @@ def _shape(layer: Layer, unit: float, buffer: int) -> sql.Composed:
         "COALESCE({}, CASE WHEN ST_XMax(_units) - ST_XMin(_units) < 1"
         " AND ST_YMax(_units) - ST_YMin(_units) < 1 THEN {} END)"
     ).format(clip(sql.SQL("geom")), instead)
-    if layer.dimension == 1:
+    scaled = rounded
+    if layer.dimension != 2:
+        # A line that rounding makes vanish is empty then, not NULL.
         short = sql.SQL("ST_SnapToGrid({}, 1)").format(
             stroke.format(sql.SQL("ST_Expand(_units, {})").format(sql.Literal(_APART / 2)))
         )
-        return sql.SQL("CASE WHEN _units @ {} THEN COALESCE({}, {}) ELSE {} END").format(
-            inside, rounded, short, slow
-        )
+        scaled = sql.SQL("CASE WHEN ST_IsEmpty({0}) THEN {1} ELSE {0} END").format(rounded, short)
     return sql.SQL("CASE WHEN _clear > {} AND _units @ {} THEN {} ELSE {} END").format(
-        sql.Literal(_CLEAR_UNITS * unit), inside, rounded, slow
+        sql.Literal(_CLEAR_UNITS * unit), inside, scaled, slow
     )

@@ -400,7 +400,7 @@ def _told(workload: Workload, rates: dict[str, list[float]], last: dict[str, loa
         told = last.get(who)
         ratio = f"{mine / rate:.2f}" if mine and rate and who not in (OURS, COLD) else ""
         bound = (
-            f"{bounds[who]:g} {'holds' if mine and mine / rate >= bounds[who] else 'MISSED'}"
+            f"{bounds[who]:g} {'holds' if mine and mine >= bounds[who] * rate else 'MISSED'}"
             if who in bounds
             else ""
         )

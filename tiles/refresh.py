@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.config
 import os
 import queue
 import select
@@ -25,6 +26,7 @@ import orjson
 import psycopg
 
 from gis.db.connect import conninfo
+from gis.log import configuration
 
 if TYPE_CHECKING:
     from tiles.cells import Cell, LowLayer
@@ -234,7 +236,7 @@ class Refresher:
 
 def main() -> int:
     """Run until told to stop."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.config.dictConfig(configuration(os.environ.get("BANDOSO_LOG_LEVEL", "info")))
     os.nice(5)  # tiles of now go before those that nobody may look at
     if sys.argv[1:] == ["worker"]:
         _worker()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
@@ -63,8 +64,12 @@ class Listening(ABC):
         while not self.stopped:
             try:
                 async with await self._connect() as connection:
-                    complaint, wait = "", 0.1
-                    await self.follow(connection)
+                    began = time.monotonic()
+                    try:
+                        await self.follow(connection)
+                    finally:
+                        if time.monotonic() - began > LONGEST_WAIT:  # it was not refused at once
+                            complaint, wait = "", 0.1
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if not complaint:
                     LOG.warning("%s waits for the database: %s", self.application, type(error).__name__)

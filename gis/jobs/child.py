@@ -117,7 +117,7 @@ def _listen(told: SimpleQueue[bytes]) -> None:
 
 
 def _configure_logging(level: str) -> None:
-    from gis.jobs.log import configuration
+    from gis.log import configuration
 
     logging.config.dictConfig(configuration(level))
 

@@ -25,8 +25,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from gis.jobs import queue
-from gis.jobs.log import configuration
 from gis.jobs.queue import BEAT, Claimed
+from gis.log import configuration
 
 LOG = logging.getLogger("bandoso.jobs")
 

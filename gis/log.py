@@ -1,4 +1,4 @@
-"""Logging of runner and children: JSON lines on standard error, as the web processes write them."""
+"""Logs of the processes beside the server: JSON lines on standard error, as the web processes write them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def configuration(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "gis.jobs.log.JsonFormatter"}},
+        "formatters": {"json": {"()": "gis.log.JsonFormatter"}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
         },

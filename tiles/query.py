@@ -84,9 +84,7 @@ def _one(layer: Layer, z: int, values: list[list[str]]) -> sql.Composed:
             "SELECT {id}::text, ST_AsMVT(t, {id}, {extent}, 'geom', 'fid'), count(*) FROM ({low}) AS t"
         ).format(id=sql.Literal(layer.id), extent=sql.Literal(EXTENT), low=low)
     if has_web(layer):
-        stored = web_part(
-            layer, z, attributes(layer, z), list(_by_value(layer, z, values)), MAX_FEATURES + 1
-        )
+        stored = web_part(layer, z, attributes(layer, z), list(_by_value(layer, z, values)), MAX_FEATURES + 1)
         return sql.SQL(
             "SELECT {id}::text, ST_AsMVT(t, {id}, {extent}, 'geom', 'fid'), count(*) FROM ({stored}) AS t"
         ).format(id=sql.Literal(layer.id), extent=sql.Literal(EXTENT), stored=stored)

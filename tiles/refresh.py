@@ -44,7 +44,7 @@ MANY: Final = 150
 #: Cells that are looked at together.
 AHEAD: Final = 5000
 #: Seconds after the start until what deriving needs is imported, if nothing needed it before.
-IDLE: Final = 10.0
+IDLE: Final = 30.0
 LONGEST_WAIT: Final = 5.0
 APPLICATION: Final = "bandoso low zooms"
 

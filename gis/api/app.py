@@ -60,8 +60,8 @@ LOG = logging.getLogger("bandoso.api")
 OBSERVE_EVERY = 2.0
 
 #: Seconds for which a thread that judges an edit may keep the loop from answering others. A request waits for
-#: it several times; Python's own 0.005 made reading beside edits slower (one run on a busy machine: 7 requests a
-#: second with 0.005, 9 with 0.0002).
+#: it several times; Python's own 0.005 made reading beside edits slower (in one run on a busy machine: 7
+#: requests a second with 0.005, 9 with 0.0002).
 SWITCH_AFTER = 0.0005
 
 #: Seconds after the start until documents are prepared (2 s of a processor: pygeoapi is imported), so that

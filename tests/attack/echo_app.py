@@ -7,13 +7,13 @@ import os
 from collections.abc import AsyncIterator
 
 import orjson
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gis.api.app import create as create_app
 from gis.api.guard import read_json
+from gis.api.hot.front import Front
 
 #: Greater than all socket buffers between the server and a client that does not read.
 BIG = 64_000_000
@@ -52,10 +52,11 @@ async def fail(_request: Request) -> Response:
     raise RuntimeError(f"secret: password=hunter2 at {os.sep}{'root'}{os.sep}x.py")
 
 
-def create() -> Starlette:
+def create() -> Front:
     """The application for gis.api.serve."""
-    app = create_app()
-    app.router.routes.extend(
+    front = create_app()
+    assert isinstance(front, Front)
+    front.application.router.routes.extend(
         [
             Route("/echo", echo, methods=["POST"]),
             Route("/parse", parse, methods=["POST"]),
@@ -64,4 +65,4 @@ def create() -> Starlette:
             Route("/fail", fail),
         ]
     )
-    return app
+    return front

@@ -283,8 +283,12 @@ def test_a_monster_is_refused_and_the_largest_that_is_allowed_is_drawn(
     owner.execute(insert.replace("{}", star(most)).replace("%%", "%"))
     for z in (6, 12, 16, 18):
         tile = tile_at(LON, LAT, z)
+        path = f"/collections/base_waterbody/tiles/WebMercatorQuad/{z}/{tile.y}/{tile.x}"
         start = time.monotonic()
-        response = running.get(f"/collections/base_waterbody/tiles/WebMercatorQuad/{z}/{tile.y}/{tile.x}")
+        response = running.get(path)
+        while response.status_code == 204 and time.monotonic() - start < 10:  # low levels are derived beside
+            time.sleep(0.2)
+            response = running.get(path)
         assert response.status_code == 200, z
         assert time.monotonic() - start < 10
         assert mapbox_vector_tile.decode(response.content)["base_waterbody"]["features"]

@@ -208,7 +208,19 @@ def test_slow_clients_are_cut_off(target: Server) -> None:
     assert wrong_method.result()[1] < 2, "a body that nobody wants is not waited for"
 
 
+def settle(process: psutil.Process) -> None:
+    """Wait until what is prepared after a start is there: documents, edits, low zooms."""
+    end = time.monotonic() + 60
+    known, since = process.memory_info().rss, time.monotonic()
+    while time.monotonic() < min(end, since + 5):
+        time.sleep(0.5)
+        now = process.memory_info().rss
+        if abs(now - known) > 1_000_000:
+            known, since = now, time.monotonic()
+
+
 def test_a_client_that_does_not_read_is_cut_off(target: Server) -> None:
+    settle(max(psutil.Process(target.process.pid).children(), key=lambda p: p.memory_info().rss))
     with closing(socket.socket()) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", target.port))

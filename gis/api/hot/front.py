@@ -32,7 +32,7 @@ class Front:
     """ASGI application before ``app``."""
 
     def __init__(self, app: Starlette, settings: Settings, writer: LineWriter) -> None:
-        self._app = app
+        self.application = app
         self._writer = writer
         self._ids = request_ids()
         self._observe = Observe(app, writer, settings.trusted_proxies, verbose=False)
@@ -48,7 +48,7 @@ class Front:
             kind = _kind(parts)
             if kind is not None and await self._answered(scope, parts, kind, send):
                 return
-        await self._app(scope, receive, send)
+        await self.application(scope, receive, send)
 
     async def _answered(self, scope: Scope, parts: list[str], route: str, send: Send) -> bool:
         """Whether the request was answered here."""
@@ -121,7 +121,7 @@ class Front:
 
     def _ready(self) -> bool:
         """Whether the application runs; takes a new catalogue over."""
-        kept = self._app.state._state
+        kept = self.application.state._state
         state: State | None = kept.get("bandoso")
         quick, tiles = kept.get("quick"), kept.get("tiles")
         if state is None or quick is None or tiles is None:

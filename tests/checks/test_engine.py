@@ -40,12 +40,15 @@ def first(checked: CheckedCity) -> list[tuple[object, ...]]:
     return brief(checked.run(store=False))
 
 
-def test_windows_do_not_matter(
+def test_windows_do_not_matter(checked: CheckedCity, first: list[tuple[object, ...]]) -> None:
+    assert len(first) > 40
+    assert brief(checked.run(store=False, window=250)) == first
+
+
+def test_windows_that_are_divided_do_not_matter(
     checked: CheckedCity, first: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(first) > 40
-    assert brief(checked.run(store=False, window=150)) == first
-    # Nor that a worker divides windows that hold more than the plan, which knows a sample, has thought.
+    """A worker divides windows that hold more than the plan, which knows a sample, has thought."""
     monkeypatch.setattr(plan, "SAMPLE", 0)
     monkeypatch.setattr(plan, "SPARE", 0.5)
     assert brief(checked.run(store=False, window=2_200)) == first

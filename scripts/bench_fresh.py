@@ -34,8 +34,8 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench_client import Clients, client, one_answer, request  # noqa: E402
 from bench_edit import MERGE, City, noise, opened  # noqa: E402
+from clients import Clients, client, one_answer, request  # noqa: E402
 
 from tiles.grid import tile_at  # noqa: E402
 

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from gis.api.access_log import Observe, masked
+from gis.api.app import EDITS_AFTER
 from gis.api.guard import SEND_TIMEOUT, depth_of
 from gis.api.serve import HEADER_TIMEOUT_MS
 from gis.city import City
@@ -210,6 +211,7 @@ def test_slow_clients_are_cut_off(target: Server) -> None:
 
 def settle(process: psutil.Process) -> None:
     """Wait until what is prepared after a start is there: documents, edits, low zooms."""
+    time.sleep(max(0.0, process.create_time() + EDITS_AFTER + 2 - time.time()))
     end = time.monotonic() + 60
     known, since = process.memory_info().rss, time.monotonic()
     while time.monotonic() < min(end, since + 5):

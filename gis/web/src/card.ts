@@ -17,6 +17,8 @@ export interface CardHost {
   chosen(feature: Found | null, geometry: Geometry | null, point: [number, number] | null): void;
   zoomTo(geometry: Geometry): void;
   say(text: string): void;
+  /** Buttons for the chosen feature, beside the card's own. */
+  actions(feature: Found, full: Feature): HTMLElement[];
 }
 
 export class Card {
@@ -200,6 +202,7 @@ export class Card {
             )
           : null,
         h("a", { class: "text-button", href: address, target: "_blank", rel: "noopener" }, t("openFeature")),
+        ...this.#host.actions(feature, full),
       ),
     );
   }

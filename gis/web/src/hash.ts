@@ -2,7 +2,7 @@
  * The part of the address after #: view, layers, opacity, language, coordinate system, chosen feature.
  *
  *   #map=14.5/10.779/106.722[/bearing/pitch]&lang=en&layers=a,b | hide=c&opacity=a:50,sector.water:70
- *   &crs=5899&feature=water_pipe/12
+ *   &crs=5899&feature=water_pipe/12&<what tools add, see link-parts.ts>
  *
  * Everything is optional. Layers are listed by id: those shown, or those hidden, whichever is shorter.
  * Unknown and broken parts are ignored, so an old link still opens.
@@ -27,7 +27,15 @@ export interface PageLink {
   opacity: Record<string, number>;
   crs?: number;
   feature?: { layer: string; fid: string };
+  /** What tools keep in the address, by their key. */
+  parts?: Map<string, string>;
 }
+
+/** Names that are the page's own. */
+const OWN = new Set(["map", "lang", "layers", "hide", "opacity", "crs", "feature"]);
+const PART = /^[a-z][a-z_]{0,15}$/;
+/** An address that is longer than browsers and mail programs carry is no link. */
+const MOST_OF_A_PART = 1_500;
 
 const ID = /^[a-z][a-z0-9_]{0,47}$/;
 
@@ -69,6 +77,11 @@ export function parseHash(hash: string): PageLink {
   if (crs && /^\d{1,6}$/.test(crs)) link.crs = Number(crs);
   const [layer = "", fid = ""] = (parameters.get("feature") ?? "").split("/");
   if (ID.test(layer) && /^\d{1,18}$/.test(fid)) link.feature = { layer, fid };
+  const parts = new Map<string, string>();
+  for (const [key, value] of parameters) {
+    if (!OWN.has(key) && PART.test(key) && value.length <= MOST_OF_A_PART) parts.set(key, value);
+  }
+  if (parts.size > 0) link.parts = parts;
   return link;
 }
 
@@ -89,5 +102,6 @@ export function formatHash(link: PageLink): string {
   if (opacity.length > 0) parts.push(`opacity=${opacity.join(",")}`);
   if (link.crs !== undefined) parts.push(`crs=${link.crs}`);
   if (link.feature) parts.push(`feature=${link.feature.layer}/${link.feature.fid}`);
+  for (const [key, value] of link.parts ?? []) parts.push(`${key}=${encodeURIComponent(value)}`);
   return `#${parts.join("&")}`;
 }

@@ -26,9 +26,26 @@ export function onLanguage(listener: () => void): void {
   listeners.add(listener);
 }
 
+/** What a text's {name}s are replaced by. */
+type Parameters = Record<string, string | number>;
+
+function filled(text: string, parameters: Parameters): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(parameters[name] ?? whole));
+}
+
 /** A text of the dictionary, with {name} replaced by its parameter. */
-export function t(key: TextKey, parameters: Record<string, string | number> = {}): string {
-  return TEXTS[current][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(parameters[name] ?? whole));
+export function t(key: TextKey, parameters: Parameters = {}): string {
+  return filled(TEXTS[current][key], parameters);
+}
+
+/**
+ * The `t` of a tool that brings its own dictionary, which loads with the tool. Dictionaries stand in files
+ * called `texts.ts` and are exported as TEXTS, where a test looks for them.
+ */
+export function texts<Key extends string>(
+  dictionary: Record<Language, Record<Key, string>>,
+): (key: Key, parameters?: Parameters) => string {
+  return (key, parameters = {}) => filled(dictionary[current][key], parameters);
 }
 
 /** A text of the catalogue in the page's language; the other language where that one is empty. */

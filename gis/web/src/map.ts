@@ -57,3 +57,13 @@ export function createMap(container: HTMLElement, style: StyleSpecification, cit
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");
   return map;
 }
+
+/**
+ * Has the server asked again for every vector tile on the map. Tiles are revalidated by their ETag, so
+ * those that did not change cost a short answer each.
+ */
+export function refreshTiles(map: MapView): void {
+  for (const [id, source] of Object.entries(map.getStyle().sources)) {
+    if (source.type === "vector") map.refreshTiles(id);
+  }
+}

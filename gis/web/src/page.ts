@@ -1,11 +1,13 @@
 /** The page once catalogue and style are here: panel, map, card and bar, and the link that holds it all. */
-import type { Geometry } from "geojson";
+import type { Feature, Geometry } from "geojson";
 import type { Map as MapView, MapMouseEvent, StyleSpecification } from "maplibre-gl";
 import { bounds } from "./bounds.ts";
 import { Card } from "./card.ts";
 import { copyText } from "./clipboard.ts";
+import type { PageContext } from "./context.ts";
 import { controls } from "./controls.ts";
 import { makeTransforms, type Position } from "./crs.ts";
+import { Dock } from "./dock.ts";
 import { h, iconButton } from "./dom.ts";
 import { FailedTiles, reason } from "./failed-tiles.ts";
 import { formatHash, type PageLink, parseHash } from "./hash.ts";
@@ -14,10 +16,14 @@ import { isLanguage, language, onLanguage, pick, setLanguage, t } from "./i18n.t
 import { featuresAt, type Found } from "./identify.ts";
 import { LayerState } from "./layer-state.ts";
 import { Icons } from "./legend.ts";
-import { absoluteStyle, createMap, homeView } from "./map.ts";
+import { LinkParts } from "./link-parts.ts";
+import { absoluteStyle, createMap, homeView, refreshTiles } from "./map.ts";
 import { Panel } from "./panel.ts";
 import { Readout } from "./readout.ts";
+import { Session } from "./session.ts";
 import { Status } from "./status.ts";
+import { Toolbar } from "./toolbar.ts";
+import { FEATURE_ACTIONS, TOOLS } from "./tools.ts";
 import type { Box, Catalogue } from "./types.ts";
 
 /** Under this width (CSS has the same) the panel lies over the map and begins closed. */
@@ -39,7 +45,12 @@ export class Page {
   readonly #card: Card;
   readonly #side = h("aside", { class: "side", id: "side" });
   readonly #openSide: HTMLButtonElement;
+  readonly #link = new LinkParts(() => this.#writeLink());
+  readonly #context: PageContext;
+  #clicks: ((event: MapMouseEvent) => void) | null = null;
   #chosen: Found | null = null;
+  /** The chosen feature was asked for by its id: the map goes there once its geometry is known. */
+  #zoomToChosen = false;
   /** The address that the page itself wrote last, so that its own change is not read back. */
   #written = "";
   #writing = 0;
@@ -53,7 +64,8 @@ export class Page {
       zoomTo: (box, minZoom) => this.#zoomTo(box, minZoom),
     });
     const { city } = catalogue;
-    this.#readout = new Readout(makeTransforms(city.crs, city.storage_crs), city.extent, link.crs, {
+    const transforms = makeTransforms(city.crs, city.storage_crs);
+    this.#readout = new Readout(transforms, city.extent, link.crs, {
       crs: () => (this.#card.refresh(), this.#writeLink()),
       goTo: (place) => this.#goTo(place),
       say: (text) => this.#status.say(text),
@@ -65,9 +77,11 @@ export class Page {
         chosen: (feature, geometry, point) => this.#choose(feature, geometry, point),
         zoomTo: (geometry) => this.#zoomTo(bounds(geometry), FEATURE_ZOOM),
         say: (text) => this.#status.say(text),
+        actions: (feature, full) => this.#actions(feature, full),
       },
       this.#icons,
     );
+    const dock = new Dock();
     const container = h("div", { id: "map", class: "map" });
     this.#openSide = iconButton("layers", t("openLayers"), () => this.#showSide(true), {
       class: "open-side",
@@ -79,12 +93,8 @@ export class Page {
       event.preventDefault();
       container.querySelector("canvas")?.focus();
     });
-    root.replaceChildren(
-      skip,
-      this.#side,
-      h("main", { class: "stage" }, container, this.#openSide, this.#card.element, this.#readout.element),
-      this.#status.element,
-    );
+    const stage = h("main", { class: "stage" }, container, this.#openSide, this.#card.element, this.#readout.element);
+    root.replaceChildren(skip, this.#side, stage, this.#status.element);
     this.map = createMap(container, absoluteStyle(style), city, link.view ?? homeView(city));
     container.after(
       controls(this.map, {
@@ -92,6 +102,28 @@ export class Page {
         copyLink: () => void this.#copyLink(),
       }),
     );
+    this.#context = {
+      map: this.map,
+      catalogue,
+      state: this.#state,
+      status: this.#status,
+      icons: this.#icons,
+      dock,
+      link: this.#link,
+      session: new Session(),
+      transforms,
+      transform: () => transforms.find(({ code }) => code === this.#readout.crs),
+      openFeature: (layer, fid, options) => this.#openFeature({ layer, fid: String(fid) }, options?.zoom ?? false),
+      chosen: () => this.#chosen,
+      closeCard: () => this.#card.close(),
+      zoomTo: (box, zoom) => this.#zoomTo(box, zoom ?? FEATURE_ZOOM),
+      takeClicks: (handler) => {
+        this.#clicks = handler;
+      },
+      refreshTiles: () => refreshTiles(this.map),
+    };
+    this.#link.read(link.parts);
+    stage.append(new Toolbar(this.#context, TOOLS).element, dock.element);
     this.#showSide(!NARROW.matches);
     onLanguage(() => this.#relabel());
     this.#relabel();
@@ -203,6 +235,10 @@ export class Page {
   }
 
   #identify(event: MapMouseEvent): void {
+    if (this.#clicks) {
+      this.#clicks(event);
+      return;
+    }
     const touch = event.originalEvent instanceof PointerEvent && event.originalEvent.pointerType === "touch";
     const found = featuresAt(this.map, event.point, this.#state.layers, touch);
     if (NARROW.matches) this.#showSide(false);
@@ -211,14 +247,31 @@ export class Page {
 
   #choose(feature: Found | null, geometry: Geometry | null, point: [number, number] | null): void {
     this.#chosen = feature;
+    if (geometry && this.#zoomToChosen) this.#zoomTo(bounds(geometry), FEATURE_ZOOM);
+    if (geometry || !feature) this.#zoomToChosen = false;
     setHighlight(this.map, geometry, point);
     this.#writeLink();
   }
 
-  /** Opens the feature of a link, wherever it is. */
-  #openFeature({ layer: id, fid }: { layer: string; fid: string }): void {
+  /** Opens the feature of a link or of a tool, wherever it is. */
+  #openFeature({ layer: id, fid }: { layer: string; fid: string }, zoom = false): void {
     const layer = this.#state.layers.get(id);
-    if (layer) this.#card.show(null, [{ layer, fid, properties: {} }]);
+    if (!layer) return;
+    this.#zoomToChosen = zoom;
+    this.#card.show(null, [{ layer, fid, properties: {} }]);
+  }
+
+  #actions(feature: Found, full: Feature): HTMLElement[] {
+    return FEATURE_ACTIONS.filter((action) => action.allowed?.(this.#context, feature) ?? true).map((action) => {
+      const run = (): void =>
+        void action.run(this.#context, feature, full).catch((error: unknown) => {
+          console.warn(error);
+          this.#status.trouble("toolFailed", error instanceof Error ? error.message : "", run);
+        });
+      const button = h("button", { type: "button", class: "text-button", onclick: run }, pick(action.title));
+      button.dataset["action"] = action.id;
+      return button;
+    });
   }
 
   #goTo(place: Position): void {
@@ -242,7 +295,7 @@ export class Page {
     else this.map.jumpTo(camera);
   }
 
-  #link(): PageLink {
+  #present(): PageLink {
     const { lng, lat } = this.map.getCenter();
     const crs = this.#readout.crsForLink;
     return {
@@ -256,6 +309,7 @@ export class Page {
       language: language(),
       ...this.#state.writeLink(),
       ...(crs === undefined ? {} : { crs }),
+      parts: this.#link.write(),
       ...(this.#chosen ? { feature: { layer: this.#chosen.layer.id, fid: this.#chosen.fid } } : {}),
     };
   }
@@ -268,7 +322,7 @@ export class Page {
 
   #writeLinkNow(): void {
     window.clearTimeout(this.#writing);
-    this.#written = formatHash(this.#link());
+    this.#written = formatHash(this.#present());
     window.history.replaceState(null, "", this.#written);
   }
 
@@ -280,6 +334,7 @@ export class Page {
     this.#state.readLink(link);
     this.#readout.setCrs(link.crs);
     if (link.view) this.#show(link.view, false);
+    this.#link.read(link.parts);
     if (link.feature) this.#openFeature(link.feature);
     else this.#card.close();
   }

@@ -69,6 +69,8 @@ export const TEXTS = {
     badAnswer: "Máy chủ trả lời không đúng định dạng.",
     webglMissing: "Trình duyệt này không hỗ trợ WebGL 2, cần thiết để vẽ bản đồ.",
     tilesFailed: "Một phần bản đồ chưa tải được.",
+    tools: "Công cụ",
+    toolFailed: "Chưa mở được công cụ này.",
   },
   en: {
     product: "Shared digital map",
@@ -139,6 +141,8 @@ export const TEXTS = {
     badAnswer: "The server's answer is not in the expected format.",
     webglMissing: "This browser does not support WebGL 2, which drawing the map needs.",
     tilesFailed: "A part of the map could not be loaded.",
+    tools: "Tools",
+    toolFailed: "This tool could not be opened.",
   },
 } as const;
 

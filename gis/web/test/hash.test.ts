@@ -12,6 +12,8 @@ test("a link holds everything", () => {
     feature: { layer: "water_pipe", fid: "12" },
   };
   assert.deepEqual(parseHash(formatHash(link)), link);
+  const tools: PageLink = { opacity: {}, parts: new Map([["tool", "measure"], ["line", "1,2;3&=%"]]) };
+  assert.deepEqual(parseHash(formatHash(tools)), tools);
   const hidden: PageLink = { layers: { hidden: ["water_pipe"] }, opacity: {} };
   assert.deepEqual(parseHash(formatHash(hidden)), hidden);
   assert.deepEqual(parseHash(formatHash({ layers: { shown: [] }, opacity: {} })).layers, { shown: [] });
@@ -32,6 +34,7 @@ test("broken and hostile parts are ignored", () => {
     "#feature=water_pipe/<img>",
     "#feature=../../etc/1",
     "#feature=constructor",
+    "#Tool=a&__proto__=b&a b=c&x1=d&long=" + "x".repeat(2000),
     "#opacity=<b>:10,water:,water:101,water:-1,__proto__:50",
   ]) {
     assert.deepEqual(parseHash(text), nothing, text);

@@ -7,7 +7,12 @@ declare module "opentype.js/dist/opentype.mjs" {
   }
   interface Font {
     unitsPerEm: number;
-    tables: { cmap: { glyphIndexMap: Record<string, number> } };
+    ascender: number;
+    descender: number;
+    tables: {
+      cmap: { glyphIndexMap: Record<string, number> };
+      head: { xMin: number; yMin: number; xMax: number; yMax: number };
+    };
     charToGlyph(character: string): Glyph;
   }
   export function parse(buffer: ArrayBuffer): Font;

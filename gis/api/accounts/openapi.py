@@ -97,7 +97,7 @@ def schemas() -> dict[str, Any]:
         ),
         "passwordChange": _object(("current", "new"), closed=True, current=_TEXT, new=_TEXT),
         "me": _object(
-            ("name", "grants", "edit", "hidden"),
+            ("name", "grants", "edit", "hidden", "steward"),
             name=_NULL_TEXT,
             agency=_NULL_TEXT,
             grants=grants,
@@ -113,6 +113,11 @@ def schemas() -> dict[str, Any]:
                 ),
             },
             hidden={"type": "array", "items": _TEXT, "description": "Layers that show the caller more"},
+            steward={
+                "type": "array",
+                "items": _TEXT,
+                "description": "Agencies that the caller is steward or admin of; *: of all",
+            },
         ),
     }
 

@@ -27,7 +27,17 @@ async def me(request: Request) -> Response:
     known_parameters(request, ())
     who, state = principal_of(request), state_of(request)
     if who is None:
-        return _answer({"name": None, "agency": None, "grants": [], "token": None, "edit": [], "hidden": []})
+        return _answer(
+            {
+                "name": None,
+                "agency": None,
+                "grants": [],
+                "token": None,
+                "edit": [],
+                "hidden": [],
+                "steward": [],
+            }
+        )
     shown = await _own(state, who)
     return _answer(
         {
@@ -37,6 +47,7 @@ async def me(request: Request) -> Response:
             "token": None if who.scopes is None else {"id": who.token, "scopes": sorted(who.scopes)},
             "manages": who.allows("manage") and any(g.role in ("steward", "admin") for g in who.grants),
             "edit": _editable(state, who),
+            "steward": _stewarded(who),
             "hidden": [i for i, one in state.catalogue.layers.items() if one.revealed],
         }
     )
@@ -57,6 +68,13 @@ def _editable(state: State, who: Principal) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _stewarded(who: Principal) -> list[str]:
+    """Agencies that one is steward (or admin) of; "*": all of the city."""
+    if who.is_steward():
+        return ["*"]
+    return sorted({g.agency for g in who.grants if who.is_steward(g.agency)})
 
 
 async def my_tokens(request: Request) -> Response:

@@ -45,6 +45,11 @@ const SYMBOLS = {
   open: "M11 4h5v5M16 4l-7 7M14 11.5V16H4V6h4.5",
   warning: "M10 3 2 16.5h16L10 3ZM10 8.5v4M10 14.6v.2",
   sliders: "M3 6h8M15 6h2M13 4v4M3 14h3M10 14h7M8 12v4",
+  user: "M10 10a3.2 3.2 0 1 0 0-6.4A3.2 3.2 0 0 0 10 10ZM3.5 17c.4-3.2 3-5 6.5-5s6.1 1.8 6.5 5",
+  pencil: "M4 16l.8-3.4 8.4-8.4a1.6 1.6 0 0 1 2.3 0l.3.3a1.6 1.6 0 0 1 0 2.3l-8.4 8.4L4 16ZM11.5 6l2.6 2.6",
+  undo: "M7.5 4.5 4 8l3.5 3.5M4 8h7.5a4.5 4.5 0 0 1 0 9H8",
+  redo: "M12.5 4.5 16 8l-3.5 3.5M16 8H8.5a4.5 4.5 0 0 0 0 9H12",
+  bin: "M4 6h12M8 6V4h4v2M5.5 6l.8 11h7.4l.8-11M8.5 9v5M11.5 9v5",
 } as const;
 
 export type Symbol = keyof typeof SYMBOLS;

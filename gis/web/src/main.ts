@@ -5,6 +5,7 @@ import { loadingScreen, failureScreen } from "./status.ts";
 import { parseHash } from "./hash.ts";
 import { isLanguage, language, onLanguage, setLanguage, t } from "./i18n.ts";
 import { getJson } from "./server.ts";
+import { session } from "./session.ts";
 import type { Catalogue } from "./types.ts";
 
 const LANGUAGE_KEY = "bandoso.language";
@@ -43,10 +44,12 @@ function hasWebGl2(): boolean {
 }
 
 async function start(root: HTMLElement, handle: Handle): Promise<void> {
-  // The map's code is the larger part of the page, so it loads beside the catalogue and the style.
+  // The map's code is the larger part of the page, so it loads beside the catalogue and the style. Who is
+  // logged in may see layers that others do not: that is known before they are asked for.
+  const restored = session.restore();
   const [catalogue, style, { Page }] = await Promise.all([
-    getJson<Catalogue>("/catalogue"),
-    getJson<StyleSpecification>("/styles/city"),
+    restored.then(() => getJson<Catalogue>("/catalogue")),
+    restored.then(() => getJson<StyleSpecification>("/styles/city")),
     import("./page.ts").catch(() => {
       throw new Error(t("serverDown"));
     }),

@@ -3,7 +3,7 @@ import { AttributionControl, Map as MapView, ScaleControl, setWorkerUrl } from "
 import type { SourceSpecification, StyleSpecification } from "maplibre-gl";
 import workerUrl from "virtual:maplibre-worker";
 import type { View } from "./hash.ts";
-import { absolute } from "./server.ts";
+import { absolute, loginHeaders } from "./server.ts";
 import type { City } from "./types.ts";
 
 /** Degrees beyond the city's extent that one may pan to. */
@@ -52,6 +52,8 @@ export function createMap(container: HTMLElement, style: StyleSpecification, cit
     renderWorldCopies: false,
     attributionControl: false,
     fadeDuration: 150,
+    // Tiles show whoever is logged in what is hidden from others. Glyphs and icons are the same for all.
+    transformRequest: (url, type) => ({ url, ...(type === "Tile" ? { headers: loginHeaders(url) } : {}) }),
   });
   map.addControl(new ScaleControl({ unit: "metric", maxWidth: 120 }), "bottom-left");
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");

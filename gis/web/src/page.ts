@@ -1,6 +1,7 @@
 /** The page once catalogue and style are here: panel, map, card and bar, and the link that holds it all. */
 import type { Feature, Geometry } from "geojson";
 import type { Map as MapView, MapMouseEvent, StyleSpecification } from "maplibre-gl";
+import { accountButton } from "./account.ts";
 import { bounds } from "./bounds.ts";
 import { Card } from "./card.ts";
 import { copyText } from "./clipboard.ts";
@@ -20,7 +21,7 @@ import { LinkParts } from "./link-parts.ts";
 import { absoluteStyle, createMap, homeView, refreshTiles } from "./map.ts";
 import { Panel } from "./panel.ts";
 import { Readout } from "./readout.ts";
-import { Session } from "./session.ts";
+import { session } from "./session.ts";
 import { Status } from "./status.ts";
 import { Toolbar } from "./toolbar.ts";
 import { FEATURE_ACTIONS, TOOLS } from "./tools.ts";
@@ -110,7 +111,7 @@ export class Page {
       icons: this.#icons,
       dock,
       link: this.#link,
-      session: new Session(),
+      session,
       transforms,
       transform: () => transforms.find(({ code }) => code === this.#readout.crs),
       openFeature: (layer, fid, options) => this.#openFeature({ layer, fid: String(fid) }, options?.zoom ?? false),
@@ -158,6 +159,7 @@ export class Page {
         "header",
         { class: "brand" },
         h("div", {}, h("p", { class: "product" }), h("h1", {})),
+        accountButton(session, this.#catalogue, this.#status),
         h("div", { class: "languages", role: "group" }, ...languages),
         iconButton("close", t("closeLayers"), () => this.#showSide(false), { class: "icon-button close-side" }),
       ),

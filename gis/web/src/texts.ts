@@ -71,6 +71,9 @@ export const TEXTS = {
     tilesFailed: "Một phần bản đồ chưa tải được.",
     tools: "Công cụ",
     toolFailed: "Chưa mở được công cụ này.",
+    logIn: "Đăng nhập",
+    accountOf: "Tài khoản: {name}",
+    reloadFailed: "Chưa tải lại được danh sách lớp bản đồ.",
   },
   en: {
     product: "Shared digital map",
@@ -143,6 +146,9 @@ export const TEXTS = {
     tilesFailed: "A part of the map could not be loaded.",
     tools: "Tools",
     toolFailed: "This tool could not be opened.",
+    logIn: "Log in",
+    accountOf: "Account: {name}",
+    reloadFailed: "The list of layers could not be loaded again.",
   },
 } as const;
 

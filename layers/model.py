@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from layers.basics import IDENTIFIER, ByZoom, Colour, Identifier, Model, Text, Values, Zoom
+from layers.find import FindDef
+from layers.raster import RasterDef
+from layers.styling import Arrows, ClassColours, FarStyle, Label, Style, order_range
 from layers.tiling import Level, Tiles, ZoomsBy
 
 __all__ = [
     "IDENTIFIER",
     "SYSTEM_FIELDS",
     "Access",
+    "Arrows",
     "ByZoom",
     "CheckSetting",
     "Checks",
@@ -28,12 +32,14 @@ __all__ = [
     "FarStyle",
     "FieldDef",
     "FieldType",
+    "FindDef",
     "GeometryType",
     "Identifier",
     "Label",
     "LayerDef",
     "Level",
     "NetworkDef",
+    "RasterDef",
     "RuleId",
     "SectorDef",
     "SectorFile",
@@ -115,71 +121,6 @@ class FieldDef(Model):
         return self
 
 
-class Label(Model):
-    """A text drawn on the map from a field."""
-
-    field: Identifier
-    min_zoom: Zoom = 15
-    size: ByZoom = 12
-    colour: Colour = "#333333"
-    placement: Literal["point", "line"] | None = None
-    prefix: str = ""
-    suffix: str = ""
-
-
-class ClassColours(Model):
-    """Colour (and icon) by the value of a field."""
-
-    field: Identifier
-    values: dict[str, Colour]
-    icons: dict[str, Identifier] = {}
-
-
-class FarStyle(Model):
-    """How polygons look at the zooms of ``tiles.generalise``, where blocks of many features stand for them.
-
-    What is not given here is as in the layer's style.
-    """
-
-    colour: Colour | None = None
-    classes: ClassColours | None = None
-    fill_opacity: ByZoom | None = None
-    outline: Colour | None = None
-    outline_width: ByZoom = 0
-
-
-class Style(Model):
-    """How the layer looks; MapLibre layers, legend and QGIS style are derived from it."""
-
-    colour: Colour
-    classes: ClassColours | None = None
-    #: Line width or point radius in pixels.
-    width: ByZoom = 1.5
-    dash: tuple[float, ...] | None = None
-    opacity: float = Field(default=1.0, ge=0, le=1)
-    #: Polygons only.
-    fill_opacity: float = Field(default=0.4, ge=0, le=1)
-    outline: Colour | None = None
-    outline_width: ByZoom = 1.0
-    #: Polygons drawn as blocks of this field's height (m) in 3D views.
-    icon: Identifier | None = None
-    icon_size: ByZoom = 1.0
-    label: Label | None = None
-    far: FarStyle | None = None
-    #: Greater is drawn later, above others. Polygons 0..99, lines 100..199, points 200..299; the
-    #: default is the middle of the range of the layer's geometry.
-    order: int = Field(default=100, ge=0, le=299)
-
-
-def order_range(geometry: str) -> tuple[int, int]:
-    """The drawing orders that a geometry type may have: polygons below lines below points."""
-    if "Polygon" in geometry:
-        return 0, 99
-    if "Line" in geometry:
-        return 100, 199
-    return (200, 299) if "Point" in geometry else (0, 299)
-
-
 #: Parameters of one check rule by name, or ``false``: the rule is not for this layer. Beside a rule's own
 #: parameters: ``severity`` (E, W, I) and ``reject`` (an edit that causes a finding is refused).
 CheckSetting = dict[str, float | int | str | bool] | Literal[False]
@@ -206,6 +147,8 @@ class LayerDef(Model):
     keys: tuple[tuple[Identifier, ...], ...] = ()
     #: Fields for accent-blind search (``q=``).
     search: tuple[Identifier, ...] = ("asset_id",)
+    #: What people look for by its names, address or number (/search); others by the words of ``search``.
+    find: FindDef | None = None
     #: Field(s) for the datetime parameter: one instant, or start and end.
     temporal: tuple[Identifier, ...] = ("updated_at",)
     #: Most vertices a geometry may have.
@@ -255,6 +198,8 @@ class SectorDef(Model):
     title: Text
     order: int
     colour: Colour = "#666666"
+    #: The ground on which the others are drawn: it stays whatever theme is chosen, and base maps recolour it.
+    base: bool = False
 
 
 class Selector(Model):
@@ -390,3 +335,5 @@ class SectorFile(Model):
     domains: dict[Identifier, tuple[DomainValue, ...]] = {}
     groups: dict[Identifier, tuple[FieldDef, ...]] = {}
     layers: dict[Identifier, LayerDef] = {}
+    #: Layers of pixels.
+    rasters: dict[Identifier, RasterDef] = {}

@@ -27,6 +27,7 @@ from layers.model import (
     WorkDef,
 )
 from layers.networks import network_problems
+from layers.raster import RasterLayer
 from layers.reader import read_yaml
 from layers.validate import problems
 
@@ -138,6 +139,8 @@ class Layer:
             names.append(style.classes.field)
         if style.label and style.label.min_zoom <= zoom:
             names.append(style.label.field)
+        if style.arrows and style.arrows.min_zoom <= zoom:
+            names += style.arrows.fields()
         return tuple(dict.fromkeys(names))
 
     def tile_filter(self, zoom: int) -> TileFilter | None:
@@ -179,6 +182,8 @@ class Catalogue:
     #: What lies in the ground, in the order of the files.
     works: tuple[WorkDef, ...] = ()
     networks: Mapping[str, NetworkDef] = field(default_factory=dict)
+    #: Layers of pixels; their ids are none of ``layers``.
+    rasters: Mapping[str, RasterLayer] = field(default_factory=dict)
 
     def public(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers.values() if layer.is_public)
@@ -263,6 +268,7 @@ def _catalogue(files: Sequence[Path], agencies: Iterable[str] | None) -> Catalog
             layer = _resolve(where, layer_id, content.sector, definition, groups, domains)
             given = {**checks.get(None, {}), **checks.get(content.sector.id, {})}
             layers[layer_id] = replace(layer, common_checks=given)
+    rasters = _rasters(read, layers, known_agencies)
     networks: dict[str, NetworkDef] = {}
     for path, content in read:
         _add(path, "network", networks, content.networks)
@@ -289,7 +295,26 @@ def _catalogue(files: Sequence[Path], agencies: Iterable[str] | None) -> Catalog
         cross_checks=crossing,
         works=works,
         networks=MappingProxyType(networks),
+        rasters=MappingProxyType(rasters),
     )
+
+
+def _rasters(
+    read: Sequence[tuple[Path, SectorFile]], layers: Mapping[str, Layer], agencies: Iterable[str] | None
+) -> dict[str, RasterLayer]:
+    """The raster layers of all files. Raises CatalogueError."""
+    found: dict[str, RasterLayer] = {}
+    for path, content in read:
+        for raster_id, definition in content.rasters.items():
+            where = f"{path.name}: rasters.{raster_id}"
+            if content.sector is None:
+                raise CatalogueError(f"{path.name}: rasters need a sector block in the same file")
+            if raster_id in found or raster_id in layers:
+                raise CatalogueError(f"{where} is defined twice")
+            if agencies is not None and definition.owner not in agencies:
+                raise CatalogueError(f"{where}.owner: no agency {definition.owner!r} in city.yml")
+            found[raster_id] = RasterLayer(raster_id, content.sector, definition)
+    return found
 
 
 def _check_selector(where: str, selector: Selector, layers: Mapping[str, Layer]) -> None:

@@ -131,6 +131,9 @@ def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -
     for name in definition.search:
         if name in by_name and by_name[name].type not in ("string", "integer"):
             yield f"search: {name} is neither a string nor an integer"
+    for name in definition.find.fields if definition.find else ():
+        if name in by_name and by_name[name].type != "string":
+            yield f"find: {name} is no string"
     if not 1 <= len(definition.temporal) <= 2:
         yield "temporal: name one field, or two (start and end)"
     for name in definition.temporal:
@@ -140,6 +143,7 @@ def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -
     places = [("keys", n, False) for key in definition.keys for n in key]
     places += [("search", n, True) for n in definition.search]
     places += [("temporal", n, True) for n in definition.temporal]
+    places += [("find", n, True) for n in (definition.find.fields if definition.find else ())]
     places += [("tiles.attributes", n, True) for some in tiles.attributes.values() for n in some]
     if tiles.zooms_by:
         places.append(("tiles.zooms_by", tiles.zooms_by.field, True))
@@ -149,6 +153,8 @@ def _reference_problems(definition: LayerDef, by_name: Mapping[str, FieldDef]) -
         places.append(("style.far.classes", style.far.classes.field, True))
     if style.label:
         places.append(("style.label", style.label.field, True))
+    if style.arrows:
+        places += [("style.arrows", name, True) for name in style.arrows.fields()]
     for place, name, shown in places:
         if name not in by_name:
             yield f"{place}: refers to a field {name!r} that the layer does not have"

@@ -1,8 +1,8 @@
 """MapLibre styles from the layers' definitions: the city's, and one for each sector. Pure.
 
 Every style layer is named ``<layer id>-<part>`` and says in its metadata which layer it draws; the parts
-are far, fill, outline, line, line-planned, line-retired, point, icon and label. Order: ``style.order`` of the
-definitions; all labels above everything else, those that appear from afar on top.
+are far, fill, outline, uncertain, line, line-planned, line-retired, arrow, point, icon and label. Order:
+``style.order`` of the definitions; all labels above everything else, those that appear from afar on top.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gis.crs import Box
-from layers.model import ByZoom, ClassColours
 from layers.registry import Catalogue, Layer
+from tiles.expressions import Expression, by_zoom, key, match, total
 from tiles.grid import SOURCE_MAX_ZOOM
-from tiles.legend import at, class_value, legend
+from tiles.legend import class_value, legend
 from tiles.query import attributes
 from tiles.tilejson import text_in, zooms
 
@@ -29,10 +29,12 @@ BACKGROUND = "#f5f3ee"
 #: Not yet there, and no longer in use: drawn lighter and dashed, so that nobody takes them for the network.
 PLANNED = ("proposed", "under_construction")
 RETIRED = ("abandoned", "removed")
+#: Levels of PAS 128 at which nobody has seen or measured where the line lies.
+UNCERTAIN = ("B4", "C", "D")
+QUALITY = "quality_level"
 _PLANNED_DASH = [2.0, 2.0]
 _RETIRED_DASH = [1.0, 3.0]
 
-Expression = Any
 StyleLayer = dict[str, Any]
 
 
@@ -153,7 +155,7 @@ def _far(layer: Layer) -> Iterator[StyleLayer]:
     fill["maxzoom"] = end
     fill["paint"] = {
         "fill-color": match(class_value(layer, classes), classes, colour) if classes else colour,
-        "fill-opacity": _by_zoom(opacity),
+        "fill-opacity": by_zoom(opacity),
         # neighbours of one colour show no seam between them
         "fill-antialias": False,
     }
@@ -161,7 +163,7 @@ def _far(layer: Layer) -> Iterator[StyleLayer]:
     if far.outline and far.outline_width:
         outline = _base(layer, "far-outline", "line")
         outline["maxzoom"] = end
-        outline["paint"] = {"line-color": far.outline, "line-width": _by_zoom(far.outline_width)}
+        outline["paint"] = {"line-color": far.outline, "line-width": by_zoom(far.outline_width)}
         yield outline
 
 
@@ -190,7 +192,7 @@ def _near(layer: Layer) -> Iterator[StyleLayer]:
         outline["layout"]["line-join"] = "round"
         outline["paint"] = {
             "line-color": style.outline or _colour(layer),
-            "line-width": _by_zoom(style.outline_width),
+            "line-width": by_zoom(style.outline_width),
             "line-opacity": _opacity(layer, style.opacity),
         }
         if style.dash:
@@ -206,10 +208,11 @@ def _lines(layer: Layer) -> Iterator[StyleLayer]:
         casing["layout"] |= {"line-cap": "round", "line-join": "round"}
         casing["paint"] = {
             "line-color": style.outline,
-            "line-width": _by_zoom(_sum(style.width, style.outline_width)),
+            "line-width": by_zoom(total(style.width, style.outline_width)),
             "line-opacity": _opacity(layer, style.opacity),
         }
         yield casing
+    yield from _uncertain(layer, only)
     states: list[tuple[str, list[Expression], list[float] | None, float]]
     if _has_status(layer):
         status = ["get", "status"]
@@ -227,12 +230,64 @@ def _lines(layer: Layer) -> Iterator[StyleLayer]:
         line["layout"] |= {"line-cap": "butt" if dash else "round", "line-join": "round"}
         line["paint"] = {
             "line-color": _colour(layer),
-            "line-width": _by_zoom(style.width),
+            "line-width": by_zoom(style.width),
             "line-opacity": round(style.opacity * strength, 3),
         }
         if dash:
             line["paint"]["line-dasharray"] = dash
         yield line
+    yield from _arrows(layer, only)
+
+
+def _uncertain(layer: Layer, only: list[Expression]) -> Iterator[StyleLayer]:
+    """A blurred band beneath lines of a poor quality level: the line is somewhere in it.
+
+    Dashes already say planned and retired, and a paler line would look like one further down.
+    """
+    tiles, style = layer.definition.tiles, layer.definition.style
+    first = next((z for z, names in sorted(tiles.attributes.items()) if QUALITY in names), None)
+    if first is None:
+        return
+    poor = ["in", ["get", QUALITY], ["literal", list(UNCERTAIN)]]
+    there = ["!", ["in", ["get", "status"], ["literal", [*PLANNED, *RETIRED]]]]
+    band = _base(layer, "uncertain", "line", *only, poor, *([there] if _has_status(layer) else []))
+    band["minzoom"] = max(first, tiles.first_plain)
+    band["layout"] |= {"line-cap": "butt", "line-join": "round"}
+    band["paint"] = {
+        "line-color": _colour(layer),
+        "line-width": by_zoom(total(style.width, {16: 2.5, 18: 6.0, 20: 14.0})),
+        "line-blur": by_zoom({16: 2.0, 18: 5.0, 20: 11.0}),
+        "line-opacity": round(style.opacity * 0.38, 3),
+    }
+    yield band
+
+
+def _arrows(layer: Layer, only: list[Expression]) -> Iterator[StyleLayer]:
+    arrows = layer.definition.style.arrows
+    if arrows is None:
+        return
+    conditions: list[Expression] = list(only)
+    if arrows.field:
+        conditions.append(["in", ["get", arrows.field], ["literal", ["forward", "backward"]]])
+    conditions += [
+        ["!", ["in", ["get", name], ["literal", list(values)]]] for name, values in arrows.unless.items()
+    ]
+    if _has_status(layer):
+        conditions.append(["!", ["in", ["get", "status"], ["literal", [*PLANNED, *RETIRED]]]])
+    one = _base(layer, "arrow", "symbol", *conditions)
+    one["minzoom"] = max(arrows.min_zoom, layer.definition.tiles.first_plain)
+    one["layout"] |= {
+        "symbol-placement": "line",
+        "symbol-spacing": 130,
+        "icon-image": "flow_arrow",
+        "icon-size": by_zoom({16: 0.45, 18: 0.75, 20: 1.0}),
+        "icon-allow-overlap": True,
+        "icon-ignore-placement": True,
+        "icon-padding": 0,
+    }
+    if arrows.field:
+        one["layout"]["icon-rotate"] = ["match", ["get", arrows.field], "backward", 180, 0]
+    yield one
 
 
 def _points(layer: Layer) -> Iterator[StyleLayer]:
@@ -241,10 +296,10 @@ def _points(layer: Layer) -> Iterator[StyleLayer]:
     opacity = _opacity(layer, style.opacity)
     point["paint"] = {
         "circle-color": _colour(layer),
-        "circle-radius": _by_zoom(style.width),
+        "circle-radius": by_zoom(style.width),
         "circle-opacity": opacity,
         "circle-stroke-color": style.outline or "#ffffff",
-        "circle-stroke-width": _by_zoom(style.outline_width if style.outline else {14: 0.4, 18: 1.2}),
+        "circle-stroke-width": by_zoom(style.outline_width if style.outline else {14: 0.4, 18: 1.2}),
         "circle-stroke-opacity": opacity,
     }
     yield point
@@ -262,7 +317,7 @@ def _points(layer: Layer) -> Iterator[StyleLayer]:
         size = {start: round(0.55 * size, 3), start + 2: size}
     icon["layout"] |= {
         "icon-image": image,
-        "icon-size": _by_zoom(size),
+        "icon-size": by_zoom(size),
         "icon-allow-overlap": True,
         "icon-ignore-placement": True,
     }
@@ -285,7 +340,7 @@ def _label(layer: Layer, language: str) -> StyleLayer:
     one["layout"] |= {
         "text-field": _text(layer, language),
         "text-font": [FONT],
-        "text-size": _by_zoom(label.size),
+        "text-size": by_zoom(label.size),
         "text-max-width": 9,
     }
     if along:
@@ -325,15 +380,6 @@ def _colour(layer: Layer) -> Expression:
     return match(class_value(layer), style.classes, style.colour)
 
 
-def match(value: Expression, classes: ClassColours, otherwise: str) -> Expression:
-    """The colour of a class."""
-    by_colour: dict[str, list[str]] = {}
-    for name, colour in classes.values.items():
-        by_colour.setdefault(colour, []).append(name)
-    arms = [part for colour, names in by_colour.items() for part in (_key(names), colour)]
-    return ["match", value, *arms, otherwise] if arms else otherwise
-
-
 def _icon(layer: Layer) -> Expression | None:
     style = layer.definition.style
     icons = style.classes.icons if style.classes else {}
@@ -342,12 +388,8 @@ def _icon(layer: Layer) -> Expression | None:
     by_icon: dict[str, list[str]] = {}
     for value, icon in icons.items():
         by_icon.setdefault(icon, []).append(value)
-    arms = [part for icon, values in by_icon.items() for part in (_key(values), icon)]
+    arms = [part for icon, values in by_icon.items() for part in (key(values), icon)]
     return ["match", class_value(layer), *arms, style.icon or ""]
-
-
-def _key(values: list[str]) -> str | list[str]:
-    return values[0] if len(values) == 1 else values
 
 
 def _has_status(layer: Layer) -> bool:
@@ -368,19 +410,3 @@ def _opacity(layer: Layer, opacity: float) -> Expression:
         round(full * 0.4, 3),
         full,
     ]
-
-
-def _by_zoom(value: ByZoom) -> Expression:
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        return next(iter(value.values()))
-    return ["interpolate", ["linear"], ["zoom"], *(part for stop in sorted(value.items()) for part in stop)]
-
-
-def _sum(inner: ByZoom, border: ByZoom) -> ByZoom:
-    """Width of a line with a border on both sides."""
-    stops = sorted({z for value in (inner, border) if isinstance(value, dict) for z in value})
-    if not stops:
-        return at(inner, 0) + 2 * at(border, 0)
-    return {z: round(at(inner, z) + 2 * at(border, z), 3) for z in stops}

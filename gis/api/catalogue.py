@@ -18,6 +18,7 @@ from gis.api.ogc.stats import Stats
 from gis.api.state import State, state_of
 from layers.model import FieldDef, Text
 from layers.registry import Catalogue, Layer
+from tiles.query import attributes
 from tiles.style import legend, style_layer_ids
 
 #: proj4js has no +proj=webmerc.
@@ -64,6 +65,7 @@ def describe(state: State, catalogue: Catalogue, stats: Stats) -> dict[str, Any]
                 "id": sector.id,
                 "title": _text(sector.title),
                 "colour": sector.colour,
+                "base": sector.base,
                 "layers": [_layer(state, one, stats) for one in public if one.sector.id == sector.id],
             }
             for sector in catalogue.sectors
@@ -105,7 +107,18 @@ def _field(layer: Layer, f: FieldDef) -> dict[str, Any]:
         "unit": f.unit,
         "type": f.type,
         "domain": [{"value": v.value, "title": _text(v.title)} for v in domain] if domain else None,
+        "from_zoom": _from_zoom(layer, f),
     }
+
+
+def _from_zoom(layer: Layer, f: FieldDef) -> int | None:
+    """The zoom from which on tiles hold the attribute, whatever stands for features at lower zooms; None when
+    they never do. Filters and colours of the page work from here on."""
+    tiles = layer.definition.tiles
+    without = [z for z in range(tiles.min_zoom, tiles.max_zoom + 1) if f.name not in attributes(layer, z)]
+    if not without:
+        return tiles.min_zoom
+    return without[-1] + 1 if without[-1] < tiles.max_zoom else None
 
 
 def _text(text: Text) -> dict[str, str]:

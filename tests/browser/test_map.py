@@ -97,17 +97,17 @@ VECTORS = [
 def test_coordinates_of_the_vectors(visit: Visit) -> None:
     visit.open("#map=15/10.779/106.722")
     for typed, degrees in VECTORS:
-        visit.page.fill(".go-to", typed)
-        visit.page.press(".go-to", "Enter")
+        visit.page.fill(".find-input", typed)
+        visit.page.press(".find-input", "Enter")
         coordinates = visit.page.locator(".card-coordinates")
         expect(coordinates).to_contain_text(degrees)
         east, north = typed.split()
         expect(coordinates).to_contain_text(f"{east}.00 E  {north}.00 N")
-    visit.page.fill(".go-to", "1192000 603000")  # north first, as surveyors write it
-    visit.page.press(".go-to", "Enter")
+    visit.page.fill(".find-input", "1192000 603000")  # north first, as surveyors write it
+    visit.page.press(".find-input", "Enter")
     expect(visit.page.locator(".card-coordinates")).to_contain_text(VECTORS[1][1])
-    visit.page.fill(".go-to", "5.4, 112.0")
-    visit.page.press(".go-to", "Enter")
+    visit.page.fill(".find-input", "5.4, 112.0")
+    visit.page.press(".find-input", "Enter")
     expect(visit.page.locator(".notice")).to_contain_text("ngoài phạm vi")
     visit.check()
 

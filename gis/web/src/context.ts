@@ -1,7 +1,7 @@
 /** What the page gives to its tools: the map, what is known of the city, and places to show themselves. */
 import type { Feature } from "geojson";
 import type { Map as MapView, MapMouseEvent } from "maplibre-gl";
-import type { Transform } from "./crs.ts";
+import type { Position, Transform } from "./crs.ts";
 import type { Symbol } from "./dom.ts";
 import type { Dock } from "./dock.ts";
 import type { Found } from "./identify.ts";
@@ -31,6 +31,10 @@ export interface PageContext {
   chosen(): Found | null;
   closeCard(): void;
   zoomTo(box: Box, maxZoom?: number): void;
+  /** Goes to a place (longitude, latitude) and shows what lies there. */
+  goTo(place: Position): void;
+  /** The place that a text names, in degrees or in the chosen system; a sentence when there is none. */
+  readPlace(text: string): Position | string;
   /**
    * The map's clicks go to the handler and not to the card; null gives them back. A tool that closes
    * gives them back.

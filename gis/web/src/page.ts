@@ -9,6 +9,7 @@ import type { PageContext } from "./context.ts";
 import { controls } from "./controls.ts";
 import { makeTransforms, type Position } from "./crs.ts";
 import { Dock } from "./dock.ts";
+import { FindBox } from "./find/box.ts";
 import { h, iconButton } from "./dom.ts";
 import { FailedTiles, reason } from "./failed-tiles.ts";
 import { formatHash, type PageLink, parseHash } from "./hash.ts";
@@ -68,8 +69,6 @@ export class Page {
     const transforms = makeTransforms(city.crs, city.storage_crs);
     this.#readout = new Readout(transforms, city.extent, link.crs, {
       crs: () => (this.#card.refresh(), this.#writeLink()),
-      goTo: (place) => this.#goTo(place),
-      say: (text) => this.#status.say(text),
     });
     this.#card = new Card(
       {
@@ -128,12 +127,15 @@ export class Page {
     this.#showSide(!NARROW.matches);
     onLanguage(() => this.#relabel());
     this.#relabel();
+      goTo: (place) => this.#goTo(place),
+      readPlace: (text) => this.#readout.read(text),
     this.#state.onChange(() => this.#writeLink());
     window.addEventListener("hashchange", () => this.#readLink());
     this.#follow();
     this.drawn = new Promise((resolve) => {
       this.map.once("load", () => {
         this.#state.attach(this.map);
+    stage.append(new FindBox(this.#context).element);
         addHighlight(this.map);
         if (link.feature) this.#openFeature(link.feature);
         this.map.once("idle", () => resolve());

@@ -1,6 +1,6 @@
 /** The bar under the map: coordinates under the cursor in WGS 84 and in a system of the city. */
 import { parsePair, type Position, type Transform } from "./crs.ts";
-import { h, iconButton } from "./dom.ts";
+import { h } from "./dom.ts";
 import { onLanguage, t } from "./i18n.ts";
 import type { Box } from "./types.ts";
 
@@ -23,17 +23,15 @@ export class Readout {
   readonly #select = h("select", { class: "crs" });
   readonly #projected = h("output", { class: "projected" });
   readonly #degrees = h("output", { class: "degrees" });
-  readonly #goTo = h("input", { type: "text", class: "go-to", autocomplete: "off", spellcheck: "false" });
-  readonly #form = h("form", { class: "go-to-form", role: "search" }, this.#goTo);
   #transform: Transform | undefined;
   #lonLat: Position = [0, 0];
 
-  /** `crs` is the code to begin with; `goTo` is called with the place that a person typed. */
+  /** `crs` is the code to begin with. */
   constructor(
     transforms: readonly Transform[],
     extent: Box,
     crs: number | undefined,
-    on: { crs(code: number): void; goTo(lonLat: Position): void; say(text: string): void },
+    on: { crs(code: number): void },
   ) {
     this.#transforms = transforms;
     this.#extent = extent;
@@ -47,14 +45,7 @@ export class Readout {
       this.setCrs(Number(this.#select.value));
       if (this.#transform) on.crs(this.#transform.code);
     });
-    this.#form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const found = this.read(this.#goTo.value);
-      if (typeof found === "string") on.say(found);
-      else on.goTo(found);
-    });
-    this.#form.append(iconButton("target", t("goTo"), () => undefined, { type: "submit", class: "icon-button" }));
-    this.element.append(this.#select, this.#projected, this.#degrees, this.#form);
+    this.element.append(this.#select, this.#projected, this.#degrees);
     onLanguage(() => this.#label());
     this.#label();
   }
@@ -119,11 +110,5 @@ export class Readout {
     this.#degrees.setAttribute("aria-label", `${t("latitude")}, ${t("longitude")} (WGS 84)`);
     this.#degrees.title = `WGS 84: ${t("latitude")}, ${t("longitude")}`;
     this.#projected.title = `${t("east")}, ${t("north_coordinate")}`;
-    this.#goTo.placeholder = t("goTo");
-    this.#goTo.title = t("goToHint");
-    this.#goTo.setAttribute("aria-label", t("goTo"));
-    const button = this.#form.querySelector("button");
-    button?.setAttribute("aria-label", t("goTo"));
-    if (button) button.title = t("goTo");
   }
 }

@@ -1,0 +1,277 @@
+/**
+ * Drawing a line, an area or a box on the map with mouse, finger or keyboard: each click adds a place, a
+ * click on the last one (so a double click, too) ends it. With the map focused, Enter adds the middle of the
+ * view, Backspace takes the last place away, Shift+Enter ends.
+ */
+import type { Feature, Geometry } from "geojson";
+import type { GeoJSONSource, Map as MapView, MapMouseEvent } from "maplibre-gl";
+import type { PageContext } from "./context.ts";
+import type { Position } from "./crs.ts";
+import { h } from "./dom.ts";
+import { MOST_PLACES } from "./polyline.ts";
+import "./sketch.css";
+
+export type Shape = "line" | "polygon" | "box";
+
+/** Pixels within which a click is on a place that is there already; a finger is blunter. */
+const REACH = { mouse: 6, touch: 14 };
+const LEAST: Record<Shape, number> = { line: 2, polygon: 3, box: 2 };
+
+export interface SketchOptions {
+  /** The name of its source on the map. */
+  readonly id: string;
+  readonly colour: string;
+  /** Places, shape or cursor changed. */
+  changed(): void;
+  /** The text on the line from one place to the next. */
+  label?(from: Position, to: Position): string;
+}
+
+/** The corners (not closed) of the box between two places. */
+export function boxRing([a, b]: readonly Position[]): Position[] {
+  if (!a || !b) return a ? [a] : [];
+  return [a, [b[0], a[1]], b, [a[0], b[1]]];
+}
+
+export class Sketch {
+  #points: Position[] = [];
+  #shape: Shape;
+  #done = false;
+  #cursor: Position | null = null;
+  readonly #context: PageContext;
+  readonly #map: MapView;
+  readonly #options: SketchOptions;
+  readonly #cross = h("div", { class: "sketch-cross", "aria-hidden": "true" });
+  readonly #off = new AbortController();
+
+  constructor(context: PageContext, shape: Shape, options: SketchOptions) {
+    this.#context = context;
+    this.#map = context.map;
+    this.#shape = shape;
+    this.#options = options;
+    this.#map.on("mousemove", this.#moved);
+    this.#map.on("mouseout", this.#left);
+    this.#map.on("dblclick", this.#twice);
+    const container = this.#map.getContainer();
+    container.append(this.#cross);
+    container.addEventListener("keydown", (event) => this.#key(event), { signal: this.#off.signal });
+  }
+
+  get shape(): Shape {
+    return this.#shape;
+  }
+
+  /** The places that were set. */
+  get points(): readonly Position[] {
+    return this.#points;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** The places with the one under the cursor, while drawing. */
+  get live(): readonly Position[] {
+    const cursor = this.#done || this.#points.length === 0 ? null : this.#cursor;
+    return cursor ? [...this.#points, cursor] : this.#points;
+  }
+
+  /** The ring or line that is drawn (a box with its four corners). */
+  outline(live = false): readonly Position[] {
+    const points = live ? this.live : this.#points;
+    return this.#shape === "box" ? boxRing(points) : points;
+  }
+
+  /** Whether there are places enough for the shape. */
+  get whole(): boolean {
+    return this.#points.length >= LEAST[this.#shape];
+  }
+
+  /** Takes the map's clicks, and draws from the beginning or, with places, what was drawn before. */
+  start(shape: Shape, points: readonly Position[] = [], done = points.length >= LEAST[shape]): void {
+    this.#shape = shape;
+    this.#points = points.slice(0, MOST_PLACES);
+    this.#done = done;
+    this.#cursor = null;
+    this.#listen(!done);
+    this.#changed();
+  }
+
+  add(place: Position): void {
+    if (this.#done) this.start(this.#shape);
+    if (this.#points.length >= MOST_PLACES) return;
+    this.#points.push(place);
+    if (this.#shape === "box" && this.#points.length === 2) this.finish();
+    else this.#changed();
+  }
+
+  /** Takes the last place away; drawing goes on. */
+  undo(): void {
+    this.#points.pop();
+    this.#done = false;
+    this.#cursor = null;
+    this.#listen(true);
+    this.#changed();
+  }
+
+  finish(): void {
+    if (!this.whole) return;
+    this.#done = true;
+    this.#listen(false);
+    this.#changed();
+  }
+
+  /** Draws again, after the language or the coordinate system changed. */
+  redraw(): void {
+    this.#draw();
+  }
+
+  close(): void {
+    this.#listen(false);
+    this.#off.abort();
+    this.#cross.remove();
+    this.#map.off("mousemove", this.#moved);
+    this.#map.off("mouseout", this.#left);
+    this.#map.off("dblclick", this.#twice);
+    this.#points = [];
+    this.#done = false;
+    this.#draw();
+  }
+
+  #listen(on: boolean): void {
+    this.#map.getContainer().classList.toggle("sketching", on);
+    this.#context.takeClicks(on ? (event) => this.#click(event) : null);
+  }
+
+  #click(event: MapMouseEvent): void {
+    const original = event.originalEvent as MouseEvent & { pointerType?: string };
+    const reach = original.pointerType === "touch" ? REACH.touch : REACH.mouse;
+    const on = (place: Position | undefined): boolean => {
+      if (!place) return false;
+      const pixel = this.#map.project({ lng: place[0], lat: place[1] });
+      return Math.hypot(pixel.x - event.point.x, pixel.y - event.point.y) <= reach;
+    };
+    const first = this.#shape === "polygon" && this.#points.length >= 3 && on(this.#points[0]);
+    if (on(this.#points.at(-1)) || first) this.finish();
+    else this.add([event.lngLat.lng, event.lngLat.lat]);
+  }
+
+  readonly #moved = (event: MapMouseEvent): void => {
+    if (this.#done || this.#points.length === 0) return;
+    this.#cursor = [event.lngLat.lng, event.lngLat.lat];
+    this.#changed();
+  };
+
+  readonly #left = (): void => {
+    if (!this.#cursor) return;
+    this.#cursor = null;
+    this.#changed();
+  };
+
+  readonly #twice = (event: MapMouseEvent): void => {
+    // The map would zoom in.
+    event.preventDefault();
+  };
+
+  #key(event: KeyboardEvent): void {
+    if (event.target !== this.#map.getCanvas()) return;
+    const undo = event.key === "Backspace" || event.key === "Delete" || (event.key === "z" && event.ctrlKey);
+    if (event.key === "Enter" && event.shiftKey) this.finish();
+    else if (event.key === "Enter") {
+      const { lng, lat } = this.#map.getCenter();
+      this.add([lng, lat]);
+    } else if (undo && this.#points.length > 0) this.undo();
+    else return;
+    event.preventDefault();
+  }
+
+  #changed(): void {
+    this.#draw();
+    this.#options.changed();
+  }
+
+  #draw(): void {
+    const { id, label } = this.#options;
+    const outline = this.outline(true);
+    const features: Feature[] = this.#points.map((place, at) => point(place, { last: at === this.#points.length - 1 }));
+    const closed = this.#shape !== "line" && outline.length >= 3;
+    const line = closed ? [...outline, outline[0] as Position] : [...outline];
+    if (line.length >= 2) features.push(feature({ type: "LineString", coordinates: line }));
+    if (closed) features.push(feature({ type: "Polygon", coordinates: [line] }));
+    if (label) {
+      line.slice(1).forEach((to, at) => {
+        const from = line[at] as Position;
+        features.push(point([(from[0] + to[0]) / 2, (from[1] + to[1]) / 2], { label: label(from, to) }));
+      });
+    }
+    const source = this.#map.getSource<GeoJSONSource>(id);
+    if (source) source.setData({ type: "FeatureCollection", features });
+    else if (features.length > 0) this.#addTo(features);
+  }
+
+  /** The source and its layers come with the first place, above everything that is there. */
+  #addTo(features: Feature[]): void {
+    const { id, colour } = this.#options;
+    const map = this.#map;
+    if (!map.isStyleLoaded() && !map.getStyle()) return;
+    map.addSource(id, { type: "geojson", data: { type: "FeatureCollection", features } });
+    const only = (type: "Point" | "LineString" | "Polygon"): ["==", ["geometry-type"], string] => [
+      "==",
+      ["geometry-type"],
+      type,
+    ];
+    map.addLayer({
+      id: `${id}-fill`,
+      type: "fill",
+      source: id,
+      filter: only("Polygon"),
+      paint: { "fill-color": colour, "fill-opacity": 0.12 },
+    });
+    for (const [name, paint] of [
+      ["casing", { "line-color": "#ffffff", "line-width": 5, "line-opacity": 0.85 }],
+      ["line", { "line-color": colour, "line-width": 2.5 }],
+    ] as const) {
+      map.addLayer({
+        id: `${id}-${name}`,
+        type: "line",
+        source: id,
+        filter: only("LineString"),
+        layout: { "line-cap": "round", "line-join": "round" },
+        paint,
+      });
+    }
+    map.addLayer({
+      id: `${id}-point`,
+      type: "circle",
+      source: id,
+      filter: ["all", only("Point"), ["!", ["has", "label"]]],
+      paint: {
+        "circle-radius": ["case", ["get", "last"], 6, 4.5],
+        "circle-color": "#ffffff",
+        "circle-stroke-color": colour,
+        "circle-stroke-width": 2.5,
+      },
+    });
+    map.addLayer({
+      id: `${id}-label`,
+      type: "symbol",
+      source: id,
+      filter: ["has", "label"],
+      layout: {
+        "text-field": ["get", "label"],
+        "text-font": ["Be Vietnam Pro Bold"],
+        "text-size": 12.5,
+        "text-padding": 1,
+      },
+      paint: { "text-color": colour, "text-halo-color": "#ffffff", "text-halo-width": 2 },
+    });
+  }
+}
+
+function feature(geometry: Geometry, properties: Record<string, string | boolean> = {}): Feature {
+  return { type: "Feature", properties, geometry };
+}
+
+function point(coordinates: Position, properties: Record<string, string | boolean>): Feature {
+  return feature({ type: "Point", coordinates }, properties);
+}

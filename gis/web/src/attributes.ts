@@ -72,5 +72,5 @@ export function attributes(layer: Layer, properties: Record<string, unknown>): A
 
 function systemField(name: string): Field | undefined {
   if (name !== "updated_at") return undefined;
-  return { name, title: { vi: "", en: "" }, unit: null, type: "datetime", domain: null };
+  return { name, title: { vi: "", en: "" }, unit: null, type: "datetime", domain: null, from_zoom: null };
 }

@@ -17,17 +17,55 @@ export class LayerState {
   readonly layers = new Map<string, Layer>();
   readonly #sectorOf = new Map<string, Sector>();
   readonly #styles = new Map<string, LayerSpecification[]>();
+  readonly #places = new Map<string, number>();
   readonly #defaults = new Set<string>();
   readonly #shown = new Set<string>();
   /** Percent by layer id or sector key; 100 is not stored. */
   readonly #opacity = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
+  #factors: ReadonlyMap<string, number> = new Map();
   #map: MapView | null = null;
 
   constructor(catalogue: Catalogue, style: StyleSpecification) {
-    for (const specification of style.layers) {
+    this.#read(catalogue, style);
+    for (const id of this.#defaults) this.#shown.add(id);
+  }
+
+  /**
+   * Another catalogue with its style: somebody logged in or out, who may see other layers. Those that come
+   * are shown as they are by default; what was chosen for the others stays.
+   */
+  take(catalogue: Catalogue, style: StyleSpecification): void {
+    const before = new Map(this.#styles);
+    this.layers.clear();
+    this.#sectorOf.clear();
+    this.#styles.clear();
+    this.#places.clear();
+    this.#defaults.clear();
+    this.#read(catalogue, style);
+    for (const [id, specifications] of before) {
+      if (this.layers.has(id)) continue;
+      this.#shown.delete(id);
+      for (const specification of specifications) this.#map?.removeLayer(specification.id);
+    }
+    let above: string | undefined;
+    for (const specification of style.layers.toReversed()) {
+      const id = layerOf(specification);
+      if (id !== null && !before.has(id)) {
+        this.#map?.addLayer(specification, above);
+        if (this.#defaults.has(id)) this.#shown.add(id);
+        this.#applyVisibility(id);
+      }
+      if (this.#map?.getLayer(specification.id)) above = specification.id;
+    }
+    this.#changed();
+  }
+
+  #read(catalogue: Catalogue, style: StyleSpecification): void {
+    for (const [place, specification] of style.layers.entries()) {
       const id = layerOf(specification);
       if (id === null) continue;
+      if (!this.#places.has(id)) this.#places.set(id, place);
       const specifications = this.#styles.get(id) ?? [];
       specifications.push(specification);
       this.#styles.set(id, specifications);
@@ -40,7 +78,6 @@ export class LayerState {
         if (specifications.some((s) => s.layout?.visibility !== "none")) this.#defaults.add(layer.id);
       }
     }
-    for (const id of this.#defaults) this.#shown.add(id);
   }
 
   sector(layer: string): Sector | undefined {
@@ -57,6 +94,28 @@ export class LayerState {
 
   sectorOpacity(sector: string): number {
     return this.#opacity.get(sectorKey(sector)) ?? 100;
+  }
+
+  /** Whether the layer is shown when a link says nothing about layers. */
+  isDefault(layer: string): boolean {
+    return this.#defaults.has(layer);
+  }
+
+  /** The style layers that draw a layer, as the server gave them. */
+  specifications(layer: string): readonly LayerSpecification[] {
+    return this.#styles.get(layer) ?? [];
+  }
+
+  /** The layer's place in the order of drawing that the style gives, its labels aside. */
+  place(layer: string): number {
+    return this.#places.get(layer) ?? 0;
+  }
+
+  /** Further factors of strength (0 to 1) by layer, which no slider shows: a base map or a mode fades them. */
+  setFactors(factors: ReadonlyMap<string, number>): void {
+    const before = this.#factors;
+    this.#factors = factors;
+    for (const id of this.layers.keys()) if (before.get(id) !== factors.get(id)) this.#applyOpacity(id);
   }
 
   /** Calls the listener after each change of what is shown or how strongly. */
@@ -130,7 +189,8 @@ export class LayerState {
 
   #factor(layer: string): number {
     const sector = this.#sectorOf.get(layer);
-    return (this.layerOpacity(layer) / 100) * (sector ? this.sectorOpacity(sector.id) / 100 : 1);
+    const chosen = (this.layerOpacity(layer) / 100) * (sector ? this.sectorOpacity(sector.id) / 100 : 1);
+    return chosen * (this.#factors.get(layer) ?? 1);
   }
 
   #applyVisibility(layer: string): void {

@@ -11,6 +11,7 @@ export class LinkParts {
   readonly #parts = new Map<string, LinkPart>();
   #read: ReadonlyMap<string, string> = new Map();
   readonly #changed: () => void;
+  #waiting: { keys: readonly string[]; then: () => void }[] = [];
 
   /** `changed` is called when the address has to be written again. */
   constructor(changed: () => void) {
@@ -21,6 +22,12 @@ export class LinkParts {
   register(key: string, part: LinkPart): void {
     this.#parts.set(key, part);
     part.read(this.#read.get(key) ?? null);
+  }
+
+  /** Calls `then` once: as soon as a link says something under one of the keys, now or later. */
+  whenSaid(keys: readonly string[], then: () => void): void {
+    if (keys.some((key) => this.#read.has(key))) then();
+    else this.#waiting.push({ keys, then });
   }
 
   /** A tool's state changed: the address follows. */
@@ -36,6 +43,9 @@ export class LinkParts {
   read(texts: ReadonlyMap<string, string> | undefined): void {
     this.#read = texts ?? new Map();
     for (const [key, part] of this.#parts) part.read(this.#read.get(key) ?? null);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { keys, then } of waiting) this.whenSaid(keys, then);
   }
 
   /** Parts of tools that are not loaded yet stay as the link had them. */

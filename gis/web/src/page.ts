@@ -22,10 +22,11 @@ import { LinkParts } from "./link-parts.ts";
 import { absoluteStyle, createMap, homeView, refreshTiles } from "./map.ts";
 import { Panel } from "./panel.ts";
 import { Readout } from "./readout.ts";
+import { getJson } from "./server.ts";
 import { session } from "./session.ts";
 import { Status } from "./status.ts";
 import { Toolbar } from "./toolbar.ts";
-import { FEATURE_ACTIONS, TOOLS } from "./tools.ts";
+import { FEATURE_ACTIONS, RESTORERS, TOOLS } from "./tools.ts";
 import type { Box, Catalogue } from "./types.ts";
 
 /** Under this width (CSS has the same) the panel lies over the map and begins closed. */
@@ -33,10 +34,17 @@ const NARROW = window.matchMedia("(max-width: 760px)");
 const FEATURE_ZOOM = 18;
 const WRITE_MS = 120;
 
+/** Layers that show whoever is logged in more than they show to anyone. */
+function layersWithMore(): string {
+  return session.me?.hidden.join() ?? "";
+}
+
 export class Page {
   readonly map: MapView;
   /** Kept when the map is drawn for the first time. */
   readonly drawn: Promise<void>;
+  /** Kept when the style is on the map. */
+  readonly #loaded: Promise<void>;
   readonly #catalogue: Catalogue;
   readonly #state: LayerState;
   readonly #status = new Status();
@@ -51,6 +59,8 @@ export class Page {
   readonly #context: PageContext;
   #clicks: ((event: MapMouseEvent) => void) | null = null;
   #chosen: Found | null = null;
+  /** Of whom the catalogue is that the page shows. */
+  #seesMore = layersWithMore();
   /** The chosen feature was asked for by its id: the map goes there once its geometry is known. */
   #zoomToChosen = false;
   /** The address that the page itself wrote last, so that its own change is not read back. */
@@ -117,27 +127,32 @@ export class Page {
       chosen: () => this.#chosen,
       closeCard: () => this.#card.close(),
       zoomTo: (box, zoom) => this.#zoomTo(box, zoom ?? FEATURE_ZOOM),
+      goTo: (place) => this.#goTo(place),
+      readPlace: (text) => this.#readout.read(text),
       takeClicks: (handler) => {
         this.#clicks = handler;
       },
       refreshTiles: () => refreshTiles(this.map),
     };
     this.#link.read(link.parts);
+    stage.append(new FindBox(this.#context).element);
     stage.append(new Toolbar(this.#context, TOOLS).element, dock.element);
     this.#showSide(!NARROW.matches);
     onLanguage(() => this.#relabel());
     this.#relabel();
-      goTo: (place) => this.#goTo(place),
-      readPlace: (text) => this.#readout.read(text),
     this.#state.onChange(() => this.#writeLink());
     window.addEventListener("hashchange", () => this.#readLink());
     this.#follow();
+    session.onChange(() => void this.#followSession());
+    this.#loaded = new Promise((resolve) => void this.map.once("load", () => resolve()));
     this.drawn = new Promise((resolve) => {
       this.map.once("load", () => {
         this.#state.attach(this.map);
-    stage.append(new FindBox(this.#context).element);
         addHighlight(this.map);
         if (link.feature) this.#openFeature(link.feature);
+        for (const { keys, load } of RESTORERS) {
+          this.#link.whenSaid(keys, () => void load().then((restore) => restore(this.#context), console.warn));
+        }
         this.map.once("idle", () => resolve());
       });
     });
@@ -236,6 +251,29 @@ export class Page {
     window.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#card.close();
     });
+  }
+
+  /** Who logs in may see other layers and attributes than anyone, and no longer when he logs out. */
+  async #followSession(): Promise<void> {
+    const more = layersWithMore();
+    if (more === this.#seesMore) return;
+    this.#card.close();
+    try {
+      const [catalogue, style] = await Promise.all([
+        getJson<Catalogue>("/catalogue"),
+        getJson<StyleSpecification>("/styles/city"),
+      ]);
+      await this.#loaded;
+      if (more !== layersWithMore()) return;
+      this.#seesMore = more;
+      this.#catalogue.sectors.splice(0, this.#catalogue.sectors.length, ...catalogue.sectors);
+      this.#state.take(this.#catalogue, absoluteStyle(style));
+      this.#panel.build();
+      refreshTiles(this.map);
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      this.#status.trouble("reloadFailed", detail, () => void this.#followSession());
+    }
   }
 
   #identify(event: MapMouseEvent): void {

@@ -1,5 +1,5 @@
 /** The tools of the page, in the order of the toolbar, and the buttons on a feature's card. */
-import type { FeatureAction, Tool } from "./context.ts";
+import type { FeatureAction, PageContext, Tool } from "./context.ts";
 
 /** Each is a chunk of its own: `load: () => import("./measure/tool.ts")`. */
 export const TOOLS: readonly Tool[] = [
@@ -13,3 +13,14 @@ export const TOOLS: readonly Tool[] = [
 
 /** `run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full)`. */
 export const FEATURE_ACTIONS: readonly FeatureAction[] = [];
+
+/**
+ * What a link may ask for while no tool is open: it is loaded when the link says something under one of the
+ * keys, and registers them.
+ */
+export const RESTORERS: readonly { keys: readonly string[]; load(): Promise<(context: PageContext) => void> }[] = [
+  {
+    keys: ["base", "theme", "filter", "colour", "order", "under"],
+    load: async () => (await import("./see/view.ts")).seeView,
+  },
+];

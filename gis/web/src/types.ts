@@ -34,6 +34,8 @@ export interface Field {
   unit: string | null;
   type: "string" | "integer" | "number" | "boolean" | "date" | "datetime";
   domain: DomainValue[] | null;
+  /** From this zoom on tiles hold it; null when they never do. */
+  from_zoom: number | null;
 }
 
 export interface LegendEntry {
@@ -51,6 +53,8 @@ export interface Layer {
   id: string;
   title: Text;
   description: Text | null;
+  /** A picture (aerial photograph, scanned sheets, terrain); others are features. */
+  kind?: "raster" | "vector";
   geometry: string;
   dimension: 0 | 1 | 2 | -1;
   owner: string;
@@ -69,6 +73,8 @@ export interface Sector {
   id: string;
   title: Text;
   colour: string;
+  /** The ground on which the others are drawn. */
+  base: boolean;
   layers: Layer[];
 }
 

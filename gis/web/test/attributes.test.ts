@@ -5,7 +5,7 @@ import { setLanguage } from "../src/i18n.ts";
 import type { Field, Layer } from "../src/types.ts";
 
 function field(name: string, type: Field["type"], unit: string | null = null, domain: Field["domain"] = null): Field {
-  return { name, type, unit, domain, title: { vi: `vi ${name}`, en: `en ${name}` } };
+  return { name, type, unit, domain, from_zoom: 14, title: { vi: `vi ${name}`, en: `en ${name}` } };
 }
 
 const FIELDS = [

@@ -19,6 +19,11 @@ class LazyGroup(click.Group):
         "demo": ("gis.demo.cli", "demo", "Fill the layers with a synthetic city."),
         "layers": ("gis.cli_layers", "layers", "List the layers, or apply changed layer files."),
         "load": ("gis.ingest.cli", "load_command", "Load a delivery into a layer."),
+        "load-raster": (
+            "gis.ingest.raster.cli",
+            "load_raster",
+            "Load orthophotos, elevation models, scanned sheets.",
+        ),
         "check": ("gis.checks.cli", "check", "Check topology and quality by the rules of the layers."),
         "finding": ("gis.checks.cli_finding", "finding", "Look at findings; accept them with a reason."),
         "tiles": ("gis.cli_tiles", "tiles", "Build archives of vector tiles; prove them."),

@@ -113,6 +113,11 @@ class Settings:
         """Where archives of tiles are (bandoso tiles build)."""
         return Path(self.tiles_dir) if self.tiles_dir else self.data_dir / "tiles"
 
+    @property
+    def rasters_folder(self) -> Path:
+        """Where the files of raster layers are, a folder for each (bandoso load-raster)."""
+        return self.data_dir / "rasters"
+
     def load_city(self) -> City:
         """The city's configuration."""
         return load_city(Path(self.city) if self.city else config_dir() / "city.yml")

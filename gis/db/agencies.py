@@ -5,7 +5,8 @@ from __future__ import annotations
 from psycopg import Connection
 
 from gis.city import City
-from layers.registry import Catalogue
+from layers.raster import RasterLayer
+from layers.registry import Catalogue, Layer
 
 
 def write_agencies(connection: Connection, city: City, catalogue: Catalogue) -> None:
@@ -14,10 +15,11 @@ def write_agencies(connection: Connection, city: City, catalogue: Catalogue) -> 
     An agency that is gone from city.yml stays as long as somebody was granted a role for it.
     """
     agencies = [(agency.id, agency.shared) for agency in city.agencies]
+    every: list[Layer | RasterLayer] = [*catalogue.layers.values(), *catalogue.rasters.values()]
     layers = sorted(
         (agency.id, layer.id)
         for agency in city.agencies
-        for layer in catalogue.layers.values()
+        for layer in every
         if layer.definition.owner == agency.id or layer.sector.id in agency.sectors
     )
     with connection.transaction():

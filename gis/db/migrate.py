@@ -23,6 +23,7 @@ from gis.db.crs_rows import write_crs_rows
 from gis.db.definition import context
 from gis.db.low import prepare_low
 from gis.db.missing_indexes import build_missing_indexes
+from gis.db.rasters import write_raster_layers
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
 from gis.db.sheet_layers import fill_sheet_layers
@@ -78,6 +79,7 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
             if not connection.broken:
                 prepare_low(connection, catalogue, city)
         write_agencies(connection, city, catalogue)
+        write_raster_layers(connection, catalogue)
         build_missing_indexes(connection, catalogue)
         fill_sheet_layers(connection, city, catalogue)
         connection.execute(sql.SQL("SELECT {}()").format(sql.Identifier(OWN, "compact_counts")))

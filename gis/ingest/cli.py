@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from gis.db.server import Database
 
 
-def _epsg(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+def epsg(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Code of an option like EPSG:9210."""
     if value is None:
         return None
     match = re.fullmatch(r"(?:EPSG:)?(\d{1,6})", value.strip(), re.IGNORECASE)
@@ -41,7 +42,7 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--layer", required=True, metavar="ID", help="Layer that takes the features.")
 @click.option(
-    "--crs", metavar="EPSG:n", callback=_epsg, help="CRS of the coordinates, when the file does not say."
+    "--crs", metavar="EPSG:n", callback=epsg, help="CRS of the coordinates, when the file does not say."
 )
 @click.option(
     "--encoding", type=click.Choice(["auto", *ENCODINGS]), default="auto", help="Encoding of the text."
@@ -102,7 +103,7 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
         db = None
         with progress(f"{request.file.name} -> {request.layer}") as bar:
             if request.dry_run:
-                with _if_there(settings) as (found, why):
+                with if_there(settings) as (found, why):
                     report = load(settings, found, city, catalogue, request, bar, child)
                 if found is None:
                     report.warnings.append(f"not compared with {request.layer}: {why}")
@@ -121,7 +122,7 @@ def _load(settings: Settings, output: Output, child: Waiting, options: dict[str,
 
 
 @contextmanager
-def _if_there(settings: Settings) -> Iterator[tuple[Database | None, str]]:
+def if_there(settings: Settings) -> Iterator[tuple[Database | None, str]]:
     """The database, when there is one that can be reached; otherwise None and why. None is made."""
     from gis.db.connect import connect
     from gis.db.server import database

@@ -23,7 +23,7 @@ class Absent:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, {root!r})
-from gis.ingest.reader_child import main
+from {module} import main
 main()
 """
 
@@ -45,12 +45,12 @@ class Waiting:
                 stream.close()
 
 
-def start() -> Waiting:
-    """Start a child."""
+def start(module: str = "gis.ingest.reader_child") -> Waiting:
+    """Start a child: ``main`` of a module."""
     stderr = tempfile.TemporaryFile()  # noqa: SIM115
     root = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
-        [sys.executable, "-I", "-c", _START.format(root=root)],
+        [sys.executable, "-I", "-c", _START.format(root=root, module=module)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -14,6 +14,9 @@ GRANT USAGE ON SCHEMA member TO bandoso_member;
 GRANT USAGE ON SCHEMA past, web TO bandoso_reader, bandoso_member;
 GRANT USAGE ON SCHEMA bandoso, public TO bandoso_door;
 GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats, bandoso.web_gap TO bandoso_reader, bandoso_member;
+-- Files of raster layers (0022), as far as policies let them be seen.
+GRANT SELECT ON bandoso.raster_layer, bandoso.raster_file TO bandoso_reader, bandoso_member;
+GRANT EXECUTE ON FUNCTION bandoso.raster_seen(text, text) TO bandoso_reader, bandoso_member;
 -- Server processes ask which definitions are applied.
 GRANT SELECT (id, fingerprint, applied_at) ON bandoso.layer TO bandoso_reader;
 GRANT EXECUTE ON FUNCTION

@@ -1,0 +1,147 @@
+"""The child process that reads a delivered raster: shut in, limited, and the only one that parses its bytes.
+
+Started as the reader of vector deliveries is (gis.ingest.spawn); answers with frames (gis.ingest.protocol).
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import dataclasses
+import os
+import pickle
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from gis import crs
+from gis.errors import BandosoError
+from gis.ingest import protocol, sandbox
+from gis.ingest.raster.request import RasterRequest
+
+#: Of GDAL, what is left: the format's own driver, and those that write and warp.
+_WRITING = {"GTiff", "COG", "MEM", "VRT"}
+
+#: Seconds between two signs of life while GDAL works by itself (overviews, copying).
+_SIGN = 20.0
+
+_SETTINGS = {
+    "GDAL_CACHEMAX": "256",
+    "GDAL_NUM_THREADS": "2",
+    "GDAL_TIFF_INTERNAL_MASK": "YES",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{none}",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GDAL_JPEG_TO_RGB": "YES",
+    "OPJ_NUM_THREADS": "2",
+    # A header of a few bytes may claim any size; memory is bounded by the process's limit.
+    "GDAL_MAX_RASTER_FILESIZE_MULTIPLIER": "1000",
+}
+
+
+class _Voice:
+    """Frames to the parent, from two threads."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._lock = stream, threading.Lock()
+        self._last = b"{}"
+
+    def say(self, kind: bytes, content: Any) -> None:
+        body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+        with self._lock:
+            if kind == protocol.STATS:
+                self._last = body
+            protocol.send(self._stream, kind, body)
+
+    def progress(self, done: int, total: int) -> None:
+        self.say(protocol.STATS, {"done": done, "total": total})
+
+    def live(self, over: threading.Event) -> None:
+        while not over.wait(_SIGN):
+            with self._lock:
+                protocol.send(self._stream, protocol.STATS, self._last)
+
+
+def main() -> None:
+    """Entry point of the child."""
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    sandbox.die_with_parent()
+    # Our parent wrote it, before anything of the delivery was looked at.
+    try:
+        request: RasterRequest = pickle.load(stdin)  # noqa: S301
+    except EOFError:  # not needed after all
+        return
+    os.chdir(request.work)
+    os.environ |= {**_SETTINGS, "TMPDIR": str(request.work), "CPL_TMPDIR": str(request.work)}
+    voice = _Voice(stdout)
+    try:
+        sandbox.limit(request.limits)
+        environment = _leave_drivers({request.format.driver, *_WRITING})
+        from gis.ingest.raster.convert import convert
+
+        crs.definition(request.storage)
+        program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]
+        system = [
+            Path(p) for p in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+        ]
+        sandbox.shut_in([*program, *system, *request.parts], [request.work])
+        over = threading.Event()
+        threading.Thread(target=voice.live, args=(over,), daemon=True).start()
+        try:
+            with environment:
+                result = convert(request, voice.progress)
+        finally:
+            over.set()
+        footprint = base64.b64encode(result.footprint).decode()
+        voice.say(protocol.DONE, {**dataclasses.asdict(result), "footprint": footprint})
+    except BandosoError as error:
+        voice.say(
+            protocol.ERROR,
+            {"kind": type(error).__name__, "message": error.message, "code": error.code, "hint": error.hint},
+        )
+    except MemoryError:
+        voice.say(
+            protocol.ERROR, {"kind": "LoadRefused", "message": "reading the file needs too much memory"}
+        )
+    except BrokenPipeError:
+        return
+    except Exception:
+        traceback.print_exc()
+        voice.say(protocol.ERROR, {"kind": "", "message": "the file cannot be read"})
+        sys.exit(1)
+
+
+def _leave_drivers(kept: set[str]) -> Any:
+    """Take away all drivers of GDAL but a few; gives a rasterio environment to work in.
+
+    By GDAL's own call: GDAL_SKIP counts only before the first registration, when their names are not known.
+    Raises when others are left.
+    """
+    import rasterio
+
+    environment = rasterio.Env()
+    with environment as few:
+        gdal = ctypes.CDLL(_library())
+        gdal.GDALGetDriverByName.restype = ctypes.c_void_p
+        for name in sorted(set(few.drivers()) - kept):
+            driver = gdal.GDALGetDriverByName(name.encode())
+            if driver:
+                gdal.GDALDeregisterDriver(ctypes.c_void_p(driver))
+        left = set(few.drivers()) - kept
+    if left:
+        raise RuntimeError(f"GDAL kept {sorted(left)}")
+    return environment
+
+
+def _library() -> str:
+    """The GDAL that rasterio has loaded."""
+    with Path("/proc/self/maps").open(encoding="utf-8") as maps:
+        found = {line.split(maxsplit=5)[5].strip() for line in maps if "libgdal" in line}
+    if len(found) != 1:
+        raise RuntimeError(f"{len(found)} GDALs are loaded")
+    return found.pop()

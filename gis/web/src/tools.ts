@@ -9,10 +9,22 @@ export const TOOLS: readonly Tool[] = [
     title: { vi: "Đo", en: "Measure" },
     load: () => import("./measure/tool.ts"),
   },
+  {
+    id: "select",
+    symbol: "select",
+    title: { vi: "Chọn vùng", en: "Select" },
+    load: () => import("./ask/tool.ts"),
+  },
 ];
 
 /** `run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full)`. */
-export const FEATURE_ACTIONS: readonly FeatureAction[] = [];
+export const FEATURE_ACTIONS: readonly FeatureAction[] = [
+  {
+    id: "history",
+    title: { vi: "Lịch sử", en: "History" },
+    run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full),
+  },
+];
 
 /**
  * What a link may ask for while no tool is open: it is loaded when the link says something under one of the

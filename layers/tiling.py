@@ -101,6 +101,9 @@ class Tiles(Model):
     zooms_by: ZoomsBy | None = None
     #: What stands for the features at low zooms, ascending; at other zooms they are drawn themselves.
     generalise: tuple[Level, ...] = ()
+    #: For layers that lie where nothing else does (map sheets): deeper tiles that hold only such layers are
+    #: not in archives, but rendered when they are asked for. Default: all tiles are in archives.
+    archive_alone_to: Zoom | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Tiles:

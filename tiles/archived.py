@@ -14,7 +14,7 @@ from tiles import tilejson
 from tiles.archive import Archive
 from tiles.follow import Stamp
 from tiles.pmtiles import ArchiveError
-from tiles.query import plan
+from tiles.query import plan, shows
 
 SUFFIX: Final = ".pmtiles"
 #: The archive of all public layers. A layer called so would get no archive of its own.
@@ -70,6 +70,19 @@ def archived_layers(catalogue: Catalogue) -> tuple[Layer, ...]:
 def parts_of(layers: Sequence[Layer]) -> dict[str, tuple[Layer, ...]]:
     """Archive -> its layers: all together, and each."""
     return {PUBLIC: tuple(layers)} | {layer.id: (layer,) for layer in layers if layer.id != PUBLIC}
+
+
+def alone(layers: Sequence[Layer], z: int) -> frozenset[str]:
+    """Layers whose tiles of this level are in no archive when nothing else is in them (archive_alone_to).
+
+    A tile that an archive of ``layers`` lacks may hold something of these; one that it has is whole.
+    """
+    return frozenset(layer.id for layer in layers if _ends(layer) < z and shows(layer, z))
+
+
+def _ends(layer: Layer) -> int:
+    last = layer.definition.tiles.archive_alone_to
+    return MAX_ZOOM if last is None else last
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tiles.archived import (
     MAX_ZOOM,
     PUBLIC,
     Made,
+    alone,
     archived_layers,
     file_of,
     mark_of,
@@ -31,7 +32,7 @@ from tiles.archived import (
     opened,
     parts_of,
 )
-from tiles.build_worker import Drawn, render_all
+from tiles.build_worker import Drawn, Task, render_all
 from tiles.follow import Stamp
 from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
@@ -134,6 +135,11 @@ class _Build:
         self._ids = tuple(layer.id for layer in layers)
         self._storage = city.crs.storage
         self._marks = {layer.id: mark_of(layer) for layer in layers}
+        #: Of each level: the layers that make no tile by themselves, and as bits.
+        self._by_itself = [alone(layers, z) for z in range(max_zoom + 1)]
+        self._bits = [
+            sum(1 << i for i, layer in enumerate(layers) if layer.id in some) for some in self._by_itself
+        ]
 
     def run(self, only: set[str], whole: bool, workers: int | None, report: Report) -> Built:
         """Render, copy, write, put in place."""
@@ -144,22 +150,19 @@ class _Build:
             touched = self._touched(old, only)
             # Without one of the old files every tile is rendered anyway: then it is rendered for all of them.
             built = Built(whole=not old, stamp=self._now.stamp)
-            todo = occupied(self._now.connection, self._layers, self._storage, self._max_zoom, touched)
-            lacking = set(self._now.stale_tiles(todo, self._layers, self._storage))
-            for number in lacking:
-                del todo[tile_of(number)]
-            job, tasks = self._now.job(self._dsn, self._layers, self._storage, todo)
+            lacking: set[int] = set()
+            job = self._now.job(self._dsn, self._layers, self._storage)
             targets = {
                 name: stack.enter_context(_Target(file_of(self._folder, name), old.get(name), touched))
                 for name in self._parts
             }
-            for drawn in render_all(job, tasks, workers):
+            for drawn in render_all(job, self._tasks(touched, lacking), workers):
                 built.rendered += 1
                 if drawn.truncated:
                     lacking.add(_number(drawn.tile))
                 else:
                     self._put(targets, drawn)
-                report(built.rendered, len(tasks))
+                report(built.rendered, None)
             built.missing = len(lacking)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             # The public one last: a server that finds it finds the others of the same build.
@@ -177,13 +180,22 @@ class _Build:
             built.kept = targets[PUBLIC].kept
         return built
 
+    def _tasks(self, touched: Touched, lacking: set[int]) -> Iterator[Task]:
+        """What is to be rendered, in order; the numbers of tiles that cannot be are added to ``lacking``."""
+        for part in occupied(self._now.connection, self._layers, self._storage, self._max_zoom, touched):
+            lacking |= (stale := self._now.stale_tiles(part, self._layers, self._storage))
+            for tile, some in part.items():
+                if some & ~self._bits[tile.z] and not (stale and _number(tile) in stale):
+                    yield Task(tile, some)
+
     def _put(self, targets: Mapping[str, _Target], drawn: Drawn) -> None:
-        if not drawn.layers:
+        by_itself = self._by_itself[drawn.tile.z]
+        if drawn.layers.keys() <= by_itself:
             return
         number = _number(drawn.tile)
         targets[PUBLIC].add(number, together(list(drawn.layers.values())))
         for name, packed in drawn.layers.items():
-            if name in targets:
+            if name in targets and name not in by_itself:
                 targets[name].add(number, packed)
 
     def _usable(self) -> dict[str, tuple[Archive, Made]]:
@@ -216,10 +228,10 @@ class _Build:
         changed = Changed(self._now.connection, since, self._storage, buffers)
         chosen = [layer for layer in self._layers if layer.id in only]
         if chosen:
-            held = set(occupied(self._now.connection, chosen, self._storage, self._max_zoom))
+            for part in occupied(self._now.connection, chosen, self._storage, self._max_zoom):
+                forced.update(above for tile in part for above in _above(tile))
             for name in only:
-                held.update(_tiles(old[name][0]))
-            forced.update(above for tile in held for above in _above(tile))
+                forced.update(above for tile in _tiles(old[name][0]) for above in _above(tile))
 
         def touched(tile: Tile) -> bool:
             return tile in forced or changed.touched(self._ids, tile)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, Final, NamedTuple
 
@@ -19,9 +20,10 @@ from psycopg.errors import FeatureNotSupported, InsufficientPrivilege, Undefined
 from gis.db.connect import conninfo, unreachable
 from gis.db.sql import READER
 from gis.errors import DatabaseError
+from layers.registry import Layer
 from tiles.grid import Tile
 from tiles.packing import pack
-from tiles.query import Plan
+from tiles.query import Plan, plan
 from tiles.render import render_many
 
 #: Tiles of a task; those of low levels are large, and go one by one.
@@ -59,16 +61,42 @@ class Job:
     dsn: str
     snapshot: str
     storage: int
-    plans: Sequence[Plan]
+    layers: Sequence[Layer]
     #: Whether some layer's web table lacks features, so that statements need the tile in the storage CRS.
     gaps: bool
 
 
 class Task(NamedTuple):
-    """A tile to be rendered by ``plans[plan]`` of the job."""
+    """A tile, and which layers of the job may show something in it: bit i is the i-th; ALL: any."""
 
     tile: Tile
-    plan: int
+    layers: int
+
+
+ALL: Final = -1
+#: Tiles with the same layers from which on these layers have a statement of their own in a worker (5 ms to
+#: make, some more to plan).
+_OFTEN: Final = 24
+
+
+class _Plans:
+    """Statements of a worker. Many tiles hold few of the layers, and a statement costs for each layer that it
+    names: a set of layers that is frequent has one of its own; the others share that of all layers."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._met: Counter[tuple[int, int]] = Counter()
+        self._kept: dict[tuple[int, int], Plan | None] = {}
+
+    def of(self, task: Task) -> Plan | None:
+        """None where no layer is in tiles of this level."""
+        z, some = task.tile.z, task.layers
+        self._met[z, some] += 1
+        if self._met[z, some] < _OFTEN:
+            some = ALL
+        if (z, some) not in self._kept:
+            self._kept[z, some] = plan([one for i, one in enumerate(self._layers) if some >> i & 1], z)
+        return self._kept[z, some]
 
 
 @dataclass(frozen=True)
@@ -80,16 +108,21 @@ class Drawn:
     truncated: bool
 
 
-def render_all(job: Job, tasks: Sequence[Task], workers: int | None = None) -> Iterator[Drawn]:
-    """The tiles in their order; few of them are in memory at a time.
+def render_all(job: Job, tasks: Iterable[Task], workers: int | None = None) -> Iterator[Drawn]:
+    """The tiles in their order; few of them are in memory at a time, and ``tasks`` is read as it goes.
 
     Raises psycopg errors and DatabaseError. When it is closed early, no worker is left.
     """
-    if len(tasks) < WORTH_WORKERS:
+    tasks = iter(tasks)
+    first = list(islice(tasks, WORTH_WORKERS))
+    if len(first) < WORTH_WORKERS:
+        plans = _Plans(job.layers)
         with _connect(job) as connection:
-            for some in _shares(tasks):
-                yield from _make(connection, job, some)
+            for some in _shares(first):
+                yield from _make(connection, job, plans, some)
         return
+    tasks = chain(first, tasks)
+    del first
     count = workers or os.cpu_count() or 1
     pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(job,))
     try:
@@ -121,18 +154,19 @@ def _shares(tasks: Iterable[Task]) -> Iterator[list[Task]]:
 
 
 _job: Job | None = None
+_plans: _Plans | None = None
 _connection: psycopg.Connection[Any] | None = None
 
 
 def _start(job: Job) -> None:
-    global _job, _connection
+    global _job, _plans, _connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    _job, _connection = job, _connect(job)
+    _job, _plans, _connection = job, _Plans(job.layers), _connect(job)
 
 
 def _run(share: list[Task]) -> list[Drawn]:
-    assert _job is not None and _connection is not None
-    return _make(_connection, _job, share)
+    assert _job is not None and _plans is not None and _connection is not None
+    return _make(_connection, _job, _plans, share)
 
 
 def _connect(job: Job) -> psycopg.Connection[Any]:
@@ -149,13 +183,13 @@ def _connect(job: Job) -> psycopg.Connection[Any]:
     return connection
 
 
-def _make(connection: psycopg.Connection[Any], job: Job, share: Sequence[Task]) -> list[Drawn]:
-    wanted = [(job.plans[task.plan], task.tile) for task in share]
+def _make(connection: psycopg.Connection[Any], job: Job, plans: _Plans, share: Sequence[Task]) -> list[Drawn]:
+    wanted = [(made, task.tile) for task in share if (made := plans.of(task)) is not None]
     try:
         rendered = render_many(connection, wanted, job.storage, gaps=job.gaps)
     except (UndefinedTable, UndefinedColumn, InsufficientPrivilege, FeatureNotSupported) as error:
         raise DatabaseError("the layers are being changed at the moment", hint="try again") from error
     return [
-        Drawn(task.tile, {name: pack(mvt) for name, mvt in one.layers.items()}, bool(one.truncated))
-        for task, one in zip(share, rendered, strict=True)
+        Drawn(tile, {name: pack(mvt) for name, mvt in one.layers.items()}, bool(one.truncated))
+        for (_, tile), one in zip(wanted, rendered, strict=True)
     ]

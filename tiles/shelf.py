@@ -10,7 +10,7 @@ from typing import Final
 
 from layers.registry import Catalogue, Layer
 from tiles.archive import Archive
-from tiles.archived import PUBLIC, Made, archived_layers, file_of, made_of
+from tiles.archived import PUBLIC, Made, alone, archived_layers, file_of, made_of
 from tiles.follow import Freshness
 from tiles.grid import Tile
 from tiles.hilbert import tile_id
@@ -30,6 +30,8 @@ class _Stored:
     made: Made
     #: The layer, if it is of one alone.
     layer: Layer | None
+    #: Levels at which a tile that it lacks may hold something all the same.
+    lacking: frozenset[int]
 
 
 class Shelf:
@@ -98,7 +100,8 @@ class Shelf:
         if not known.is_of(layers, known.max_zoom):
             LOG.info("the archive of %s was made of another definition: bandoso tiles build", name)
             return None
-        return _Stored(name, archive, known, layers[0] if name != PUBLIC else None)
+        lacking = frozenset(z for z in range(known.max_zoom + 1) if alone(layers, z))
+        return _Stored(name, archive, known, layers[0] if name != PUBLIC else None, lacking)
 
     def get(self, layer: Layer, tile: Tile) -> bytes | None:
         """The packed tile of a public layer; empty where nothing is in it; None: it has to be rendered."""
@@ -117,11 +120,12 @@ class Shelf:
         if known.missing and tile_id(tile.z, tile.x, tile.y) in known.missing:
             return None
         try:
-            return one.archive.get(tile.z, tile.x, tile.y) or b""
+            found = one.archive.get(tile.z, tile.x, tile.y)
         except (ArchiveError, OSError) as error:
             LOG.warning("the archive of %s is not used any more: %s", one.name, error)
             self._stored.pop(one.name, None)
             return None
+        return None if found is None and tile.z in one.lacking else found or b""
 
 
 def _identity(path: Path) -> Identity | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from psycopg import Connection
@@ -13,12 +12,12 @@ from psycopg import Connection
 from gis.db.connect import connect
 from gis.db.web_fill import fill
 from layers.registry import Layer
-from tiles.build_worker import Job, Task
+from tiles.build_worker import Job
 from tiles.follow import Stamp
 from tiles.general import is_low
 from tiles.grid import Tile
 from tiles.hilbert import tile_id
-from tiles.query import Plan, plan, window
+from tiles.query import window
 from tiles.refresh import bring_up
 from tiles.since import stamp_now
 
@@ -26,9 +25,6 @@ Report = Callable[[int, int | None], None]
 
 #: Times that generalised features are brought up again because edits had made some stale before the snapshot.
 _ATTEMPTS: Final = 5
-#: Tiles with the same layers from which on these layers have a statement of their own (5 ms to make, some
-#: more to plan).
-_OFTEN: Final = 64
 
 
 @dataclass(frozen=True)
@@ -54,31 +50,11 @@ class Snapshot:
             and stamp.note >= self.forgotten.note
         )
 
-    def job(
-        self, dsn: str, layers: Sequence[Layer], storage: int, tiles: Mapping[Tile, int]
-    ) -> tuple[Job, list[Task]]:
-        """For workers that render tiles, in order of number. ``tiles``: as tiles.pyramid gives them.
-
-        Many tiles hold few of the layers, and a statement costs for each layer it names: a set of layers
-        that is frequent has a statement of its own; the others share that of all layers.
-        """
-        often = Counter((tile.z, some) for tile, some in tiles.items())
-        plans: list[Plan] = []
-        places: dict[tuple[int, int], int] = {}
-        tasks = []
-        for tile in sorted(tiles, key=lambda t: tile_id(t.z, t.x, t.y)):
-            some = tiles[tile]
-            if often[tile.z, some] < _OFTEN:
-                some = -1
-            place = places.get((tile.z, some))
-            if place is None:
-                made = plan([layer for i, layer in enumerate(layers) if some >> i & 1], tile.z)
-                if made is None:
-                    continue
-                place = places[tile.z, some] = len(plans)
-                plans.append(made)
-            tasks.append(Task(tile, place))
-        return Job(dsn, self.name, storage, tuple(plans), self.gaps), tasks
+    def job(self, dsn: str, layers: Sequence[Layer], storage: int) -> Job:
+        """For workers that render tiles of these layers."""
+        # (a read-only view of a dict cannot be sent to another process)
+        sent = tuple(replace(layer, domains=dict(layer.domains)) for layer in layers)
+        return Job(dsn, self.name, storage, sent, self.gaps)
 
     def stale_tiles(self, tiles: Iterable[Tile], layers: Sequence[Layer], storage: int) -> frozenset[int]:
         """Numbers of the tiles whose generalised features may be older than what they stand for."""

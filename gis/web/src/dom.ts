@@ -59,6 +59,9 @@ const SYMBOLS = {
   undo: "M7.5 4.5 4 8l3.5 3.5M4 8h7.5a4.5 4.5 0 0 1 0 9H8",
   redo: "M12.5 4.5 16 8l-3.5 3.5M16 8H8.5a4.5 4.5 0 0 0 0 9H12",
   bin: "M4 6h12M8 6V4h4v2M5.5 6l.8 11h7.4l.8-11M8.5 9v5M11.5 9v5",
+  eye: "M2 10s3-5.5 8-5.5 8 5.5 8 5.5-3 5.5-8 5.5S2 10 2 10ZM10 12.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5Z",
+  grip: "M7 5v.1M13 5v.1M7 10v.1M13 10v.1M7 15v.1M13 15v.1",
+  section: "M2 5h16M4 5v0M5.5 9.5a1.8 1.8 0 1 0 .1 0ZM13 12.5a2.6 2.6 0 1 0 .1 0ZM2 2.5h2M8 2.5h2M14 2.5h2",
 } as const;
 
 export type Symbol = keyof typeof SYMBOLS;

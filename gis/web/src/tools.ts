@@ -4,6 +4,12 @@ import type { FeatureAction, PageContext, Tool } from "./context.ts";
 /** Each is a chunk of its own: `load: () => import("./measure/tool.ts")`. */
 export const TOOLS: readonly Tool[] = [
   {
+    id: "see",
+    symbol: "eye",
+    title: { vi: "Hiển thị", en: "Display" },
+    load: () => import("./see/tool.ts"),
+  },
+  {
     id: "measure",
     symbol: "ruler",
     title: { vi: "Đo", en: "Measure" },

@@ -54,10 +54,10 @@ export class LayerState {
       if (id !== null && !before.has(id)) {
         this.#map?.addLayer(specification, above);
         if (this.#defaults.has(id)) this.#shown.add(id);
-        this.#applyVisibility(id);
       }
       if (this.#map?.getLayer(specification.id)) above = specification.id;
     }
+    for (const id of this.layers.keys()) if (!before.has(id)) this.#applyVisibility(id);
     this.#changed();
   }
 

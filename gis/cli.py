@@ -32,6 +32,7 @@ class LazyGroup(click.Group):
         "changesets": ("gis.cli_history", "changesets", "List who changed what, and when."),
         "undo": ("gis.cli_history", "undo", "Undo a changeset."),
         "qgis-project": ("gis.cli_qgis", "qgis_project", "Write a QGIS project of the layers."),
+        "print": ("gis.cli_print", "print_map", "Write a map at a true scale as a PDF."),
         "doctor": ("gis.cli_doctor", "doctor", "Prove the installation."),
     }
 

@@ -1,0 +1,183 @@
+"""Makes a map: reads layer by layer, draws what comes in a thread, and puts the page together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import BinaryIO, Final
+
+from gis.city import City
+from gis.db.member import Connections
+from gis.errors import LimitError
+from gis.print.drawing import Counter, LayerDrawing
+from gis.print.furniture import Drawn, Furniture
+from gis.print.grid import draw_frame, draw_grid
+from gis.print.labels import Candidate, Placed, Room, place
+from gis.print.order import ImageWish, PrintWish, Wish, image_window
+from gis.print.page import Page
+from gis.print.palette import Palette
+from gis.print.pdf import Ink, Pdf
+from gis.print.pen import Pen, text_at
+from gis.print.reading import statement
+from gis.print.sheet import PIXEL_MM, SCREEN_PIXEL_MM, Ground, Layout, ground_of, layout_of
+from gis.print.symbols import symbols_of
+from layers.registry import Layer
+from tiles.style import BACKGROUND
+
+#: Bytes of a file.
+MOST_BYTES: Final = 80_000_000
+#: Features that are drawn at a time.
+_BATCH: Final = 4000
+#: Seconds that a map may take.
+SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a map is made: the city, the caller's connections to a layer, threads to draw in, the day."""
+
+    city: City
+    reading: Callable[[Layer], Connections]
+    threads: Executor
+    today: date
+
+
+async def make_print(wish: PrintWish, site: Site, file: BinaryIO) -> None:
+    """Write the PDF of a print. Raises LimitError, UsageError and what the database raises."""
+    layout = layout_of(wish.paper, wish.orientation)
+    ground = ground_of(layout.map, wish.center, wish.scale, site.city.crs.storage, PIXEL_MM)
+    work = _Work(wish, site, ground, file)
+    drawn = await work.map()
+    await work.run(_around, work, wish, layout, drawn)
+
+
+async def make_picture(wish: ImageWish, site: Site, file: BinaryIO) -> None:
+    """Write the PDF that an image is made of: the map alone, a CSS pixel for each of the image's."""
+    window = image_window(wish)
+    ground = ground_of(window, wish.center, wish.scale, site.city.crs.storage, SCREEN_PIXEL_MM)
+    work = _Work(wish, site, ground, file)
+    await work.map()
+    await work.run(work.page.finish, window.width, window.height, None, wish.language)
+
+
+def _around(work: _Work, wish: PrintWish, layout: Layout, drawn: Drawn) -> None:
+    """Everything beside the features, and the end of the file."""
+    page, ink = work.page, Ink()
+    pen = Pen(ink, page.palette, layout.growth)
+    ink.write("q ")
+    draw_grid(pen, work.ground, layout, wish.paper)
+    draw_frame(pen, layout)
+    furniture = Furniture(pen, wish, work.site.city, work.ground, layout, work.site.today)
+    furniture.draw(drawn)
+    ink.write("Q\n")
+    page.add([ink.close()])
+    page.finish(layout.width, layout.height, furniture.title, wish.language, work.ground)
+
+
+class _Work:
+    """One map being made."""
+
+    def __init__(self, wish: Wish, site: Site, ground: Ground, file: BinaryIO) -> None:
+        self.wish, self.site, self.ground = wish, site, ground
+        pdf = Pdf(file, MOST_BYTES)
+        self.page = Page(pdf, Palette(pdf))
+        self._counter = Counter()
+        self._labels: list[tuple[float, str, list[Candidate]]] = []
+
+    async def run[**P](self, task: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do it in a thread."""
+        assert not kwargs
+        await asyncio.get_running_loop().run_in_executor(self.site.threads, task, *args)
+
+    async def map(self) -> Drawn:
+        """Draw all features and their labels."""
+        window = self.ground.window
+        self.page.begin(window, BACKGROUND)
+        drawn = Drawn()
+        found: dict[str, LayerDrawing] = {}
+        try:
+            async with asyncio.timeout(SECONDS):
+                for layer in sorted(self.wish.layers, key=lambda one: one.definition.style.order):
+                    made = await self._layer(layer, drawn)
+                    if made is not None:
+                        found[layer.id] = made
+        except TimeoutError:
+            raise LimitError(
+                f"the map took more than {SECONDS:.0f} s and was given up",
+                code="map-too-rich",
+                hint="choose fewer layers, a smaller paper or a larger scale",
+            ) from None
+        await self.run(self._place)
+        self.page.end_map()
+        for layer in self.wish.layers:
+            if layer.id in found and found[layer.id].shown:
+                entries = found[layer.id].entries
+                drawn.signs.append((layer, [entries[n] for n in sorted(found[layer.id].shown)]))
+        drawn.underground = any(layer.field("quality_level") for layer, _ in drawn.signs)
+        return drawn
+
+    async def _layer(self, layer: Layer, drawn: Drawn) -> LayerDrawing | None:
+        ground, condition = self.ground, self.wish.conditions.get(layer.id)
+        level = layer.definition.tiles.level(int(ground.zoom))
+        low = level is not None and condition is None and not layer.revealed
+        # whole features look as from near
+        zoom = ground.zoom if low else max(ground.zoom, layer.definition.tiles.first_plain)
+        shown = layer.definition.tiles.min_zoom <= ground.zoom
+        symbols = symbols_of(layer, self.wish.language, zoom) if shown else []
+        if not symbols:
+            drawn.unseen.append(layer)
+            return None
+        made = LayerDrawing(layer, symbols, replace(ground, zoom=zoom), self.page.palette, self._counter)
+        asked = statement(layer, ground, made.names, condition)
+        async with self.site.reading(layer).connection() as connection, connection.transaction():
+            # all rows are wanted: else a cursor is planned for the first of them, along the fids
+            await connection.execute("SET LOCAL cursor_tuple_fraction = 1")
+            async with connection.cursor("print", binary=True) as cursor:
+                await cursor.execute(asked.text, asked.values)
+                while rows := await cursor.fetchmany(_BATCH):
+                    await self.run(made.take, rows)
+        if made.count and low:
+            drawn.low.append(layer)
+        if made.count and condition is not None:
+            drawn.filtered.append(layer)
+        title = layer.title.en if self.wish.language == "en" else layer.title.vi
+        group = self.page.palette.group(title) if made.count else ""
+        self.page.add(made.close(), group)
+        for first, candidates in zip(made.label_zooms, made.labels, strict=True):
+            self._labels.append((first, group, candidates))
+        return made
+
+    def _place(self) -> None:
+        """Labels above everything else; those that appear from afar find room first, and lie on top."""
+        room, pixel = Room(self.ground.window), self.ground.pixel
+        ordered = sorted(self._labels, key=lambda one: -one[0])
+        placed = [(group, place(candidates, room, pixel)) for _, group, candidates in reversed(ordered)]
+        for group, labels in reversed(placed):
+            ink = Ink()
+            for one in labels:
+                ink.write(self._text(one, pixel))
+            self.page.add([ink.close()], group)
+        self._labels.clear()
+
+    def _text(self, placed: Placed, pixel: float) -> str:
+        label = placed.label
+        return "".join(
+            text_at(
+                self.page.palette,
+                text,
+                placed.size,
+                x,
+                y,
+                ink=label.colour,
+                angle=placed.angle,
+                halo=label.halo_width * pixel,
+                halo_ink=label.halo,
+            )
+            for text, x, y in placed.lines
+        )
+
+
+__all__ = ["MOST_BYTES", "SECONDS", "Site", "make_picture", "make_print"]

@@ -66,6 +66,7 @@ export class LegendPanel {
       groups.push(h("section", {}, h("h4", {}, t("signs")), h("ul", {}, ...rows)));
     }
     const depths = this.#view.underground ? [this.#depths(map.getZoom())] : [];
+    this.element.classList.toggle("on-dark", this.#view.isDark);
     this.element.replaceChildren(...depths, ...groups);
     if (groups.length === 0) this.element.append(h("p", { class: "tool-hint" }, t("legendEmpty")));
   }

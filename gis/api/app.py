@@ -35,6 +35,8 @@ from gis.api.headers import StandardHeaders
 from gis.api.history import routes as history
 from gis.api.hot.front import Front
 from gis.api.ogc import routes as ogc
+from gis.api.print import routes as prints
+from gis.api.print.desk import Desk
 from gis.api.problems import Problems, Refusal, on_known_error
 from gis.api.processes import routes as processes
 from gis.api.reload import Reloader
@@ -86,6 +88,7 @@ ROUTES: Sequence[BaseRoute] = (
     *changesets.ROUTES,
     *operations.ROUTES,
     *catalogue.ROUTES,
+    *prints.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,
 )
@@ -124,6 +127,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             db.app_dsn, city.crs.storage, lambda layer: tiles.buffer_of(state, layer)
         )
         app.state.tiles = tiles.Tiles(state, freshness)
+        prints_desk = app.state.prints = Desk()
         freshness.start()
         app.state.listeners = Listeners(settings.feed_listeners, settings.feed_client)
         on_ending(follower.end)
@@ -147,6 +151,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             await follower.stop()
             await freshness.stop()
             app.state.tiles.shelf.close()
+            prints_desk.close()
             await asyncio.to_thread(state.editors.close)
             await quick.stop()
             await pool.close(timeout=5)

@@ -88,14 +88,16 @@ class Furniture:
                 drawn.signs, Rect(panel.x, panel.y + space, panel.width, top - panel.y - space), 1
             )
             return
-        gap = 4 * 100 * pen.growth
-        share = (panel.width - 2 * gap) / 3
-        first = self._blocks(drawn, share)
-        scale, rest = first[:2], first[2:]
-        self._stack(scale, panel.x, panel.top)
-        self._stack(rest[:1], panel.x, panel.top - sum(b.height for b in scale))
-        self._stack(rest[1:], panel.x + share + gap, panel.top)
-        self._signs.draw(drawn.signs, Rect(panel.right - share, panel.y, share, panel.height), 2)
+        # Upright: the blocks fill columns from the left, the legend has the rest.
+        gap, share = 400 * pen.growth, 0.3 * panel.width
+        x, top = panel.x, panel.top
+        for block in self._blocks(drawn, share):
+            if top - block.height < panel.y and top < panel.top:
+                x, top = x + share + gap, panel.top
+            block.draw(x, top)
+            top -= block.height
+        x += share + gap
+        self._signs.draw(drawn.signs, Rect(x, panel.y, panel.right - x, panel.height), 1)
 
     def _stack(self, blocks: Sequence[Block], x: float, top: float) -> None:
         for block in blocks:

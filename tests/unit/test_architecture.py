@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "gis.edit",
         "gis.jobs",
         "gis.qgis",
+        "gis.print",
         "gis.ask",
         "tiles",
         "gis.api",

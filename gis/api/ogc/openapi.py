@@ -17,6 +17,7 @@ from gis.api.ogc import (
     openapi_changes,
     openapi_changesets,
     openapi_history,
+    openapi_print,
     openapi_processes,
     openapi_writes,
 )
@@ -43,6 +44,7 @@ TAGS = {
     "styles": ("Kiểu bản đồ", "Styles"),
     "processes": ("Tiến trình", "Processes"),
     "accounts": ("Tài khoản", "Accounts"),
+    "prints": ("Bản in và ảnh", "Prints and images"),
     "operations": ("Vận hành", "Operations"),
 }
 
@@ -81,6 +83,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **openapi_changes.paths(),
             **openapi_changesets.paths(),
             **openapi_history.paths(),
+            **openapi_print.paths(),
             **accounts.paths(),
             **_operations(),
         },
@@ -94,6 +97,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **openapi_writes.parameters(language),
                 **openapi_changesets.parameters(language),
                 **openapi_history.parameters(language),
+                **openapi_print.parameters(language),
                 **shared,
             },
             "schemas": {
@@ -103,6 +107,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **openapi_writes.schemas(),
                 **openapi_changesets.schemas(),
                 **openapi_history.schemas(),
+                **openapi_print.schemas(),
                 **accounts.schemas(),
             },
             "responses": {**problems(language), **openapi_writes.responses(language)},

@@ -40,6 +40,8 @@ export interface PageContext {
    * gives them back.
    */
   takeClicks(handler: ((event: MapMouseEvent) => void) | null): void;
+  /** Opens a tool of the toolbar by its id, as its button does. */
+  openTool(id: string): Promise<void>;
   /** Has the tiles of these layers fetched again, past every cache: after an edit of one's own. */
   refreshTiles(): void;
 }

@@ -128,6 +128,7 @@ export class Page {
       closeCard: () => this.#card.close(),
       zoomTo: (box, zoom) => this.#zoomTo(box, zoom ?? FEATURE_ZOOM),
       goTo: (place) => this.#goTo(place),
+      openTool: (id) => toolbar.open(id),
       readPlace: (text) => this.#readout.read(text),
       takeClicks: (handler) => {
         this.#clicks = handler;
@@ -135,8 +136,8 @@ export class Page {
       refreshTiles: () => refreshTiles(this.map),
     };
     this.#link.read(link.parts);
-    stage.append(new FindBox(this.#context).element);
-    stage.append(new Toolbar(this.#context, TOOLS).element, dock.element);
+    const toolbar = new Toolbar(this.#context, TOOLS);
+    stage.append(new FindBox(this.#context).element, toolbar.element, dock.element);
     this.#showSide(!NARROW.matches);
     onLanguage(() => this.#relabel());
     this.#relabel();

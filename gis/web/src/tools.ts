@@ -21,6 +21,12 @@ export const TOOLS: readonly Tool[] = [
     title: { vi: "Chọn vùng", en: "Select" },
     load: () => import("./ask/tool.ts"),
   },
+  {
+    id: "check",
+    symbol: "check",
+    title: { vi: "Kiểm tra", en: "Check" },
+    load: () => import("./check/tool.ts"),
+  },
 ];
 
 /** `run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full)`. */
@@ -29,6 +35,12 @@ export const FEATURE_ACTIONS: readonly FeatureAction[] = [
     id: "history",
     title: { vi: "Lịch sử", en: "History" },
     run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full),
+  },
+  {
+    id: "findings",
+    title: { vi: "Phát hiện kiểm tra", en: "Findings" },
+    allowed: (_context, { layer }) => !layer.id.startsWith("finding"),
+    run: async (context, feature) => (await import("./check/tool.ts")).openAbout(context, feature),
   },
 ];
 

@@ -26,6 +26,10 @@ _SMALLEST = 32
 _TRIED = 60
 
 
+class Gone(Exception):  # noqa: N818
+    """A file was replaced while it was being read for: the table has to be looked at again."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """One file. ``footprint`` is in the storage CRS."""

@@ -25,7 +25,7 @@ from gis.crs import WEB_MERCATOR, Box
 from gis.crs.raster import labelled, pinned
 from tiles import shade
 from tiles.grid import HALF, Tile
-from tiles.mosaic import TILE, Mosaic, Scene
+from tiles.mosaic import TILE, Gone, Mosaic, Scene
 
 #: Of GDAL in a server process: 32 MB of blocks, no threads of its own, no look at other files.
 _GDAL = {
@@ -38,10 +38,6 @@ _GDAL = {
 
 FORMATS = {"png": "PNG", "webp": "WEBP", "tif": "GTiff"}
 _OPTIONS: dict[str, dict[str, Any]] = {"png": {"ZLEVEL": 4}, "webp": {"QUALITY": 82}, "tif": {}}
-
-
-class Gone(Exception):  # noqa: N818
-    """A file was replaced while it was being read for: the table has to be looked at again."""
 
 
 def tile_picture(mosaic: Mosaic, tile: Tile, style: str, form: str) -> bytes | None:

@@ -39,6 +39,9 @@ from gis.api.print import routes as prints
 from gis.api.print.desk import Desk
 from gis.api.problems import Problems, Refusal, on_known_error
 from gis.api.processes import routes as processes
+from gis.api.raster import elevation
+from gis.api.raster import routes as rasters
+from gis.api.raster.work import Studio
 from gis.api.reload import Reloader
 from gis.api.serve import READER_DSN
 from gis.api.state import State
@@ -80,6 +83,8 @@ ROUTES: Sequence[BaseRoute] = (
     *styles.ROUTES,
     *history.ROUTES,
     *features.ROUTES,
+    *rasters.ROUTES,
+    *elevation.ROUTES,
     *ogc.ROUTES,
     *processes.ROUTES,
     *accounts.ROUTES,
@@ -121,6 +126,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
         quick.start()
         app.state.bandoso = state
         app.state.ogc = ogc.Ogc(state)
+        studio = app.state.studio = Studio(app.state.ogc.statistics.rasters)
         app.state.somebody = asyncio.Event()
         follower = app.state.follower = Follower(db.app_dsn)
         freshness = app.state.freshness = Freshness(
@@ -151,6 +157,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             await follower.stop()
             await freshness.stop()
             app.state.tiles.shelf.close()
+            studio.close()
             prints_desk.close()
             await asyncio.to_thread(state.editors.close)
             await quick.stop()

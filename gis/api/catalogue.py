@@ -15,6 +15,7 @@ from gis.api.negotiate import known_parameters
 from gis.api.ogc.documents import Document
 from gis.api.ogc.routes import Ogc
 from gis.api.ogc.stats import Stats
+from gis.api.raster.describe import catalogue_entry
 from gis.api.state import State, state_of
 from layers.model import FieldDef, Text
 from layers.registry import Catalogue, Layer
@@ -33,21 +34,23 @@ async def get_catalogue(request: Request) -> Response:
     state = state_of(request)
     ogc: Ogc = request.app.state.ogc
     stats = await ogc.statistics.get(state)
-    key = ("catalogue", state.catalogue.fingerprint, stats.version)
-    document = await ogc.documents.get(key, partial(_make, state, state.catalogue, stats))
+    base = state.base_url(request)
+    key = ("catalogue", state.catalogue.fingerprint, stats.version, base if stats.rasters else "")
+    document = await ogc.documents.get(key, partial(_make, state, state.catalogue, stats, base))
     return document.respond(request)
 
 
-def _make(state: State, catalogue: Catalogue, stats: Stats) -> Document:
+def _make(state: State, catalogue: Catalogue, stats: Stats, base: str) -> Document:
     languages = state.city.languages
     return Document.of(
-        orjson.dumps(describe(state, catalogue, stats)), "application/json", ", ".join(languages)
+        orjson.dumps(describe(state, catalogue, stats, base)), "application/json", ", ".join(languages)
     )
 
 
-def describe(state: State, catalogue: Catalogue, stats: Stats) -> dict[str, Any]:
+def describe(state: State, catalogue: Catalogue, stats: Stats, base: str) -> dict[str, Any]:
     """The document: see docs/ for its shape. Only what the caller may see."""
     city = state.city
+    rasters = stats.rasters.values()
     public = catalogue.public()
     codes = dict.fromkeys((4326, 3857, city.crs.storage, *city.crs.offered))
     return {
@@ -66,10 +69,13 @@ def describe(state: State, catalogue: Catalogue, stats: Stats) -> dict[str, Any]
                 "title": _text(sector.title),
                 "colour": sector.colour,
                 "base": sector.base,
-                "layers": [_layer(state, one, stats) for one in public if one.sector.id == sector.id],
+                "layers": [
+                    *(_layer(state, one, stats) for one in public if one.sector.id == sector.id),
+                    *(catalogue_entry(m, city, base) for m in rasters if m.layer.sector.id == sector.id),
+                ],
             }
             for sector in catalogue.sectors
-            if any(one.sector.id == sector.id for one in public)
+            if sector.id in {*(one.sector.id for one in public), *(m.layer.sector.id for m in rasters)}
         ],
     }
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from gis.db.door import FINDINGS, hides
 from gis.identity.principal import Principal
+from layers.raster import RasterLayer
 from layers.registry import Catalogue, Layer
 
 #: Catalogues kept by one process.
@@ -25,7 +26,9 @@ Sight = tuple[tuple[str, tuple[str, ...]], ...]
 
 def public_part(known: Catalogue) -> Catalogue:
     """The layers that anyone may see."""
-    return replace(known, layers=MappingProxyType({one.id: one for one in known.public()}))
+    rasters = {i: one for i, one in known.rasters.items() if one.is_public}
+    layers = {one.id: one for one in known.public()}
+    return replace(known, layers=MappingProxyType(layers), rasters=MappingProxyType(rasters))
 
 
 class Sights:
@@ -54,7 +57,7 @@ class Sights:
             self._hiding = {i: one for i, one in known.layers.items() if hides(one)}
             self._revealed = {i: one.revealing() for i, one in self._hiding.items()}
             self._kept.clear()
-        sight = self._sight(principal, sectors)
+        sight = self._sight(principal, sectors, known.rasters.values())
         if not sight:
             return public
         kept = self._kept.get(sight)
@@ -65,7 +68,12 @@ class Sights:
         self._kept.move_to_end(sight)
         return kept
 
-    def _sight(self, principal: Principal, sectors: Mapping[str, tuple[str, ...]]) -> Sight:
+    def _sight(
+        self,
+        principal: Principal,
+        sectors: Mapping[str, tuple[str, ...]],
+        rasters: Iterable[RasterLayer] = (),
+    ) -> Sight:
         """Layers in the catalogue's order."""
         found: dict[str, tuple[str, ...]] = {}
         for layer_id, layer in self._hiding.items():
@@ -76,6 +84,9 @@ class Sights:
             # Whoever sees something hidden sees the findings about it (0011_reading.sql).
             if layer_id in FINDINGS and principal.allows("read", layer_id) and found:
                 found[layer_id] = tuple(f"{one}:{','.join(whose)}" for one, whose in found.items())
+        for raster in rasters:
+            if not raster.is_public and principal.sees_hidden(raster, sectors):
+                found[raster.id] = ("*",)  # a picture has no rows of its own to hide
         return tuple(found.items())
 
     def _make(self, known: Catalogue, sight: Sight) -> Catalogue:
@@ -85,5 +96,12 @@ class Sights:
             for i, one in known.layers.items()
             if i in seen or one.is_public
         }
+        rasters = {
+            i: one.revealing() if i in seen else one
+            for i, one in known.rasters.items()
+            if i in seen or one.is_public
+        }
         mark = hashlib.sha256(f"{known.fingerprint} {sight!r}".encode()).hexdigest()[:16]
-        return replace(known, layers=MappingProxyType(layers), fingerprint=mark)
+        return replace(
+            known, layers=MappingProxyType(layers), rasters=MappingProxyType(rasters), fingerprint=mark
+        )

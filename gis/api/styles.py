@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gis.api.negotiate import choose_format, choose_language, known_parameters
 from gis.api.ogc.documents import Document
+from gis.api.raster.describe import style_layer, style_source
 from gis.api.state import State, state_of
 from gis.api.tilesets import documents_of, statistics_of, union
 from gis.errors import NotFoundError
@@ -58,7 +59,7 @@ async def get_style(request: Request) -> Response:
 
     def make(state: State, base: str, language: str) -> dict[str, Any]:
         boxes = [found for layer in layers if (found := stats.of(layer.id).extent)]
-        return make_style(
+        style = make_style(
             style_id,
             layers,
             name=_title(state, style_id, layers, language),
@@ -67,6 +68,11 @@ async def get_style(request: Request) -> Response:
             view=state.city.view,
             language=language,
         )
+        if style_id == CITY:  # pictures lie beneath everything, above the paper
+            for mosaic in stats.rasters.values():
+                style["sources"][mosaic.layer.id] = style_source(mosaic, base, language)
+            style["layers"][1:1] = [style_layer(mosaic.layer) for mosaic in stats.rasters.values()]
+        return style
 
     return await _respond(request, ("style", style_id, stats.version), make, MEDIA_TYPE)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from layers.raster import RasterLayer
 from layers.registry import Layer
 
 Role = Literal["viewer", "editor", "steward", "admin"]
@@ -53,7 +54,7 @@ class Principal:
         """Whether the token that was shown is for this."""
         return self.scopes is None or scope in self.scopes or f"{scope}:{layer_id}" in self.scopes
 
-    def sees_hidden(self, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
+    def sees_hidden(self, layer: Layer | RasterLayer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether some of what the layer hides may be shown. ``sectors``: agency -> sectors of its work."""
         return self.allows("read", layer.id) and any(_covers(g, layer, sectors) for g in self.grants)
 
@@ -93,7 +94,7 @@ class Principal:
         )
 
 
-def _covers(grant: Grant, layer: Layer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
+def _covers(grant: Grant, layer: Layer | RasterLayer, sectors: Mapping[str, tuple[str, ...]]) -> bool:
     if grant.layer is not None:
         return grant.layer == layer.id
     return (

@@ -19,6 +19,7 @@ from gis.api.ogc import (
     openapi_history,
     openapi_print,
     openapi_processes,
+    openapi_rasters,
     openapi_writes,
 )
 from gis.api.ogc.config import service_description, service_title
@@ -42,6 +43,7 @@ TAGS = {
     "editing": ("Sửa đổi", "Changesets and operations"),
     "tiles": ("Ô bản đồ", "Tiles"),
     "styles": ("Kiểu bản đồ", "Styles"),
+    "rasters": ("Ảnh và độ cao", "Pictures and heights"),
     "processes": ("Tiến trình", "Processes"),
     "accounts": ("Tài khoản", "Accounts"),
     "prints": ("Bản in và ảnh", "Prints and images"),
@@ -79,6 +81,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **{path: item for one in public if one.id in FINDINGS for path, item in _mend(one.id).items()},
             **_tiles(),
             **_styles(),
+            **openapi_rasters.paths(),
             **openapi_processes.paths(),
             **openapi_changes.paths(),
             **openapi_changesets.paths(),
@@ -91,6 +94,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             "parameters": {
                 **own_parameters(language, city.languages),
                 **openapi_processes.parameters(language),
+                **openapi_rasters.parameters(language),
                 **openapi_changes.parameters(language),
                 **accounts.parameters(),
                 **_path_parameters(catalogue, public),
@@ -103,6 +107,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             "schemas": {
                 **SCHEMAS,
                 **openapi_processes.SCHEMAS,
+                **openapi_rasters.SCHEMAS,
                 **openapi_changes.SCHEMAS,
                 **openapi_writes.schemas(),
                 **openapi_changesets.schemas(),

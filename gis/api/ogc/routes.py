@@ -25,6 +25,8 @@ from gis.api.ogc.documents import Document, Documents
 from gis.api.ogc.face import Face
 from gis.api.ogc.stats import Statistics, Stats
 from gis.api.processes import description
+from gis.api.raster import routes as rasters
+from gis.api.raster.describe import collection as raster_collection
 from gis.api.state import State, state_of
 from layers.registry import Catalogue
 
@@ -67,18 +69,25 @@ def _landing(wanted: Wanted, face: Face) -> dict[str, Any]:
 
 
 def _conformance(wanted: Wanted, face: Face) -> dict[str, Any]:
-    ours = (describe, tiles, styles, description, openapi_writes)
+    ours = (describe, tiles, styles, description, openapi_writes, rasters)
     classes = (one.CONFORMANCE for one in ours)
     return complete.conformance(face.conformance(wanted.language), *classes)
 
 
 def _collections(wanted: Wanted, face: Face) -> dict[str, Any]:
     document = wanted.real(face.collections(wanted.language))
-    stats = dict(wanted.stats.layers)
-    return complete.collections(document, wanted.base, wanted.language, wanted.state.city, stats)
+    stats, city = dict(wanted.stats.layers), wanted.state.city
+    document = complete.collections(document, wanted.base, wanted.language, city, stats)
+    for mosaic in wanted.stats.rasters.values():
+        document["collections"].append(raster_collection(mosaic, city, wanted.base, wanted.language))
+    document["numberMatched"] = document["numberReturned"] = len(document["collections"])
+    return document
 
 
 def _collection(wanted: Wanted, face: Face) -> dict[str, Any]:
+    mosaic = wanted.stats.rasters.get(wanted.layer)
+    if mosaic is not None:
+        return raster_collection(mosaic, wanted.state.city, wanted.base, wanted.language)
     document = wanted.real(face.collection(wanted.layer, wanted.language))
     figures = wanted.stats.of(wanted.layer)
     return complete.collection(document, wanted.base, wanted.language, wanted.state.city, figures)
@@ -195,11 +204,12 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
         known_parameters(request, COMMON)
         state = state_of(request)
         layer = request.path_params.get("layer", "")
-        if layer:
-            state.layer(layer)  # unknown and hidden ones are absent alike
+        ogc: Ogc = request.app.state.ogc
+        pictures = layer in state.catalogue.rasters and name == "collection"
+        if layer and not (pictures and layer in (await ogc.statistics.get(state)).rasters):
+            state.layer(layer)  # unknown, hidden and empty ones are absent alike
         output = choose_format(request, formats)
         language = choose_language(request, state.city.languages)
-        ogc: Ogc = request.app.state.ogc
         document = await ogc.document(name, state, state.base_url(request), language, output, layer)
         return document.respond(request)
 

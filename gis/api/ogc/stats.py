@@ -15,17 +15,19 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from gis.api.raster.shelves import Rasters
 from gis.api.state import State
 from gis.crs import WGS84, transform_box
 from gis.db.sql import table
 from layers.registry import Layer
+from tiles.mosaic import Mosaic
 
 LOG = logging.getLogger("bandoso.api")
 
@@ -50,6 +52,8 @@ class Stats:
 
     version: Hashable = 0
     layers: Mapping[str, LayerStats] = field(default_factory=lambda: MappingProxyType({}))
+    #: Raster layers that have files.
+    rasters: Mapping[str, Mosaic] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, layer_id: str) -> LayerStats:
         """Figures of a layer; zero when they are not known yet."""
@@ -62,6 +66,7 @@ class Statistics:
     def __init__(self, state: State) -> None:
         self._state = state
         self._current, self._version = Stats(), 0
+        self.rasters = Rasters(state)
         self._read_at = -math.inf
         self._layers: tuple[str, ...] = ()
         self._lock = asyncio.Lock()
@@ -70,6 +75,13 @@ class Statistics:
     async def get(self, state: State | None = None) -> Stats:
         """Figures of the layers that ``state`` shows (None: to anyone), at most REFRESH seconds old while the
         database answers."""
+        stats = await self._features(state)
+        shelves = await self.rasters.get(state)
+        if not shelves.mosaics:
+            return stats
+        return replace(stats, version=(stats.version, shelves.version), rasters=shelves.mosaics)
+
+    async def _features(self, state: State | None) -> Stats:
         public = await self._public()
         layers = [] if state is None else [i for i in state.catalogue.public() if i.access != "public"]
         if state is None or not layers:

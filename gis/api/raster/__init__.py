@@ -1,0 +1,1 @@
+"""Raster layers over HTTP: tiles, maps, values, heights."""

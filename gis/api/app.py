@@ -25,6 +25,7 @@ from gis.api import archive, catalogue, feed, metrics, ops, pages, qgis, styles,
 from gis.api.access_log import LineWriter, Observe, logging_config, standard_output
 from gis.api.accounts import routes as accounts
 from gis.api.accounts.origin import OwnOrigin
+from gis.api.ask import routes as ask
 from gis.api.auth import Authenticate
 from gis.api.compress import Compress
 from gis.api.ending import on_ending
@@ -93,6 +94,7 @@ ROUTES: Sequence[BaseRoute] = (
     *changesets.ROUTES,
     *operations.ROUTES,
     *catalogue.ROUTES,
+    *ask.ROUTES,
     *prints.ROUTES,
     *pages.ROUTES,
     *ops.ROUTES,

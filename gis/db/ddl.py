@@ -252,6 +252,7 @@ def swap_statements(layer: Layer, built: str) -> list[Composed]:
         low_statement(layer.id),
         *open_statements(layer),
         web_swap_statement(layer.id),
+        SQL("SELECT {}({})").format(Identifier(OWN, "names_attach"), Literal(layer.id)),
     ]
 
 

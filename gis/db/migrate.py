@@ -23,6 +23,7 @@ from gis.db.crs_rows import write_crs_rows
 from gis.db.definition import context
 from gis.db.low import prepare_low
 from gis.db.missing_indexes import build_missing_indexes
+from gis.db.names import prepare_names
 from gis.db.rasters import write_raster_layers
 from gis.db.requirements import check_server, ensure_extensions
 from gis.db.roles import ensure_roles, is_superuser
@@ -78,6 +79,7 @@ def prepare(owner_dsn: str, city: City, catalogue: Catalogue) -> None:
         finally:  # layers that were not refused are served
             if not connection.broken:
                 prepare_low(connection, catalogue, city)
+                prepare_names(connection, catalogue)
         write_agencies(connection, city, catalogue)
         write_raster_layers(connection, catalogue)
         build_missing_indexes(connection, catalogue)

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from gis.db.connect import connect
+from gis.db.names import fill_names
 from gis.db.side_by_side import Task, run_side_by_side
 from gis.db.sql import WEB
 
@@ -129,5 +130,7 @@ def fill_told(owner_dsn: str, layers: Iterable[str] | None = None) -> None:
     with progress("preparing for the web") as report:
         try:
             fill(owner_dsn, layers, report)
+            with connect(owner_dsn) as connection:
+                fill_names(connection)
         except psycopg.Error:
             STDERR.print("the layers are not prepared for the web yet; bandoso serve goes on with it")

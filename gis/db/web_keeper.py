@@ -9,6 +9,7 @@ import time
 import psycopg
 
 from gis.db.connect import connect
+from gis.db.names import fill_names, names_due
 from gis.db.web_fill import fill, gaps
 from gis.errors import DatabaseError
 
@@ -41,6 +42,8 @@ def _follow(connection: psycopg.Connection, owner_dsn: str, stop: threading.Even
                 return
             if rows := fill(owner_dsn, connections=1, stopping=stop.is_set):
                 LOG.info("%d features prepared for the web in %.1f s", rows, time.monotonic() - started)
+        if names_due(connection):
+            fill_names(connection)
         for _ in range(round(_LOOK / 0.5)):
             if stop.is_set() or list(connection.notifies(timeout=0.5, stop_after=1)):
                 break

@@ -1,0 +1,1 @@
+"""Finding and asking: /search, /identify, /statistics, /export, /section, /profile. Reading only."""

@@ -1,0 +1,49 @@
+"""Connections of this package: plans made once, and a statement that takes too long gives nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from gis.api.state import State
+from layers.registry import Layer
+
+#: Plans of sixty layers in one statement take longer to make than to run; each of these statements has one
+#: way to be run well, by an index, whatever its values.
+_SETTINGS: Final = (
+    "SELECT set_config('plan_cache_mode', 'force_generic_plan', true),"
+    " set_config('enable_seqscan', 'off', true), set_config('statement_timeout', %s, true)"
+)
+
+
+class Reading:
+    """A connection in a transaction. ``complete``: False once something was left out for want of time."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self.connection = connection
+        self.complete = True
+
+    async def rows(
+        self, query: sql.Composable | str, values: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """All rows, or none if the statement took too long."""
+        text = query.encode() if isinstance(query, str) else query.as_bytes(None)
+        try:
+            async with self.connection.transaction():  # a savepoint: what fails takes nothing else with it
+                cursor = await self.connection.execute(text, values or None)
+                return await cursor.fetchall()
+        except psycopg.errors.QueryCanceled:
+            self.complete = False
+            return []
+
+
+@asynccontextmanager
+async def reading(state: State, layers: Sequence[Layer], timeout_ms: int) -> AsyncIterator[Reading]:
+    """One consistent look at these layers; each statement may take ``timeout_ms``."""
+    async with state.reading(*layers).connection() as connection, connection.transaction():
+        await connection.execute(_SETTINGS, [str(timeout_ms)])
+        yield Reading(connection)

@@ -1,0 +1,1 @@
+"""What people ask of the map, without a server: reading what they type, geometry of sections and profiles."""

@@ -12,7 +12,7 @@ from gis.city import City
 from gis.crs import WGS84, definition, transform_xy
 from gis.errors import UsageError
 from gis.print.fonts import BOLD, fitting, width, wrapped
-from gis.print.grid import interval, nice
+from gis.print.grid import interval
 from gis.print.legend import BODY as _BODY
 from gis.print.legend import LINE as _LINE
 from gis.print.legend import Legend, Sign
@@ -89,7 +89,7 @@ class Furniture:
             )
             return
         # Upright: the blocks fill columns from the left, the legend has the rest.
-        gap, share = 400 * pen.growth, 0.3 * panel.width
+        gap, share = 350 * pen.growth, 0.27 * panel.width
         x, top = panel.x, panel.top
         for block in self._blocks(drawn, share):
             if top - block.height < panel.y and top < panel.top:
@@ -185,9 +185,8 @@ class Furniture:
         pen, ground, t = self._pen, self._ground, self._t
         size = pen.size(_BODY)
         last = width("0 000 m", size)
-        metres = nice(0.9 * (wide - last) / ground.units, up=False)
-        part = metres / 4 if metres >= 4 else metres
-        count = round(metres / part)
+        metres = _bar(0.95 * (wide - last) / ground.units)
+        count, part = 4, metres / 4
         long, thick = part * ground.units, 120 * pen.growth
 
         def draw(x: float, top: float) -> None:
@@ -277,6 +276,12 @@ class Furniture:
             box = (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
             around = sheets_in("topographic", scale, box)
         return list(dict.fromkeys([middle.name, *(sheet.name for sheet in around)]))
+
+
+def _bar(most: float) -> float:
+    """Metres of a bar that is as long as it may be: 1, 2, 4, 6 or 8 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(n * power for n in (1, 2, 4, 6, 8) if n * power <= most)
 
 
 def _metres(value: float) -> str:

@@ -17,17 +17,9 @@ _INK: Final = "#2f5d8a"
 
 def interval(ground: Ground, paper: str) -> int:
     """Metres between two lines of the grid: 1, 2 or 5 times a power of ten."""
-    least = _LEAST_MM[paper] * 100 / ground.units
-    return nice(least, up=True)
-
-
-def nice(value: float, *, up: bool) -> int:
-    """The next of 1, 2, 5, 10, 20, ... that is not less (``up``), or not more."""
-    power = 10 ** math.floor(math.log10(max(value, 1)))
-    steps = [int(power * n) for n in (1, 2, 5, 10)]
-    if up:
-        return next(n for n in steps if n >= value)
-    return max([1, *(n for n in steps if n <= value)])
+    least = max(1, _LEAST_MM[paper] * 100 / ground.units)
+    power = 10 ** math.floor(math.log10(least))
+    return int(next(n * power for n in (1, 2, 5, 10) if n * power >= least))
 
 
 def lines(low: float, high: float, step: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gis.print.fonts import BOLD, REGULAR, fitting, wrapped
+from gis.print.fonts import BOLD, REGULAR, fitting, width, wrapped
 from gis.print.pdf import colour, number_text
 from gis.print.pen import Pen
 from gis.print.sheet import Rect
@@ -86,7 +86,9 @@ class Legend:
         swatch = 480 * pen.growth
         self._sign(x, y + 0.35 * size, swatch, entry)
         start = swatch + 0.6 * size
-        pen.text(x + start, y, fitting(text, size, wide - start), BODY)
+        # a long one is a little smaller, and cut only then
+        share = min(1.0, max(0.84, (wide - start) / max(1.0, width(text, size))))
+        pen.text(x + start, y, fitting(text, size * share, wide - start), BODY * share)
 
     def _sign(self, x: float, middle: float, wide: float, entry: dict[str, Any]) -> None:
         """A sign as on the map, ``wide`` long."""

@@ -123,8 +123,8 @@ def layout_of(paper: str, orientation: str) -> Layout:
         panel = Rect(inner.right - share * inner.width, inner.y, share * inner.width, inner.height - title)
         outer = Rect(inner.x, inner.y, inner.width - panel.width - 3.5 * growth * UNIT, inner.height - title)
     else:
-        panel = Rect(inner.x, inner.y, inner.width, (share + 0.02) * inner.height)
-        low = panel.top + 1.5 * growth * UNIT
+        panel = Rect(inner.x, inner.y, inner.width, (share + 0.04) * inner.height)
+        low = panel.top + 3 * growth * UNIT
         outer = Rect(inner.x, low, inner.width, head.y - low)
     return Layout(width, height, head, _whole(outer.inner(band)), panel, growth, band)
 

@@ -43,20 +43,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ) AS parts WHERE s.layer = of_layer
 $$;
 
-CREATE FUNCTION bandoso.names_add(of_layer text, rows_in text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    query constant text := bandoso.names_query(of_layer, rows_in);
-BEGIN
-    IF query IS NOT NULL THEN
-        -- in one order, so that those who add the same names wait for each other and not in a circle
-        EXECUTE format('INSERT INTO bandoso.name (layer, kind, name, folded)
-            SELECT $1, kind, name, bandoso.search_text(name) FROM (SELECT DISTINCT kind, name FROM (%s) AS every (kind, name)
-                WHERE name <> '''' AND length(name) <= 200) AS one
-            WHERE NOT EXISTS (SELECT FROM bandoso.name AS n WHERE n.layer = $1 AND n.kind = one.kind AND n.name = one.name)
-            ORDER BY kind, name COLLATE "C" ON CONFLICT DO NOTHING', query) USING of_layer;
-    END IF;
-END
+-- The statement that adds the names of the rows in a table ($1: the layer); null for a layer without names. It is
+-- for the caller to execute: the rows of a trigger are seen by the trigger's own function alone.
+CREATE FUNCTION bandoso.names_adding(of_layer text, rows_in text) RETURNS text
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    -- in one order, so that those who add the same names wait for each other and not in a circle
+    SELECT format('INSERT INTO bandoso.name (layer, kind, name, folded)
+        SELECT $1, kind, name, bandoso.search_text(name) FROM (SELECT DISTINCT kind, name FROM (%s) AS every (kind, name)
+            WHERE name <> '''' AND length(name) <= 200) AS one
+        WHERE NOT EXISTS (SELECT FROM bandoso.name AS n WHERE n.layer = $1 AND n.kind = one.kind AND n.name = one.name)
+        ORDER BY kind, name COLLATE "C" ON CONFLICT DO NOTHING', query)
+    FROM bandoso.names_query(of_layer, rows_in) AS query WHERE query IS NOT NULL
 $$;
 
 -- All of the layer's names are to be read again, after this transaction.
@@ -71,6 +68,8 @@ $$;
 -- Trigger of a layer's table, whoever writes.
 CREATE FUNCTION bandoso.names_keep() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    adding text;
 BEGIN
     -- Who reads all names anew waits for those who write: a name could be forgotten in between.
     PERFORM pg_advisory_xact_lock_shared(hashtext('bandoso.names'), hashtext(TG_TABLE_NAME));
@@ -78,7 +77,10 @@ BEGIN
     IF (SELECT count(*) FROM (SELECT FROM new_rows LIMIT 2001) AS counted) > 2000 THEN
         PERFORM bandoso.names_outdated(TG_TABLE_NAME);
     ELSE
-        PERFORM bandoso.names_add(TG_TABLE_NAME, 'new_rows');
+        adding := bandoso.names_adding(TG_TABLE_NAME, 'new_rows');
+        IF adding IS NOT NULL THEN
+            EXECUTE adding USING TG_TABLE_NAME::text;
+        END IF;
     END IF;
     RETURN NULL;
 END

@@ -48,11 +48,11 @@ def test_vietnamese_labels_are_drawn(visit: Visit) -> None:
     visit.check()
 
 
-def test_identify_in_vietnamese_and_english(visit: Visit, row: Row) -> None:
+def test_identify_in_vietnamese_and_english(desk: Visit, row: Row) -> None:
     fid, lon, lat = row("water_valve", "state = 'open'")
-    visit.open(f"#map=19/{lat}/{lon}")
-    visit.page.mouse.click(*visit.pixel(lon, lat))
-    card = visit.page.locator(".card")
+    desk.open(f"#map=19/{lat}/{lon}")
+    desk.page.mouse.click(*desk.pixel(lon, lat))
+    card = desk.page.locator(".card")
     valve = card.locator(".feature[data-layer=water_valve]").first
     expect(valve).to_contain_text("Van nước")
     if valve.get_attribute("class") == "feature":
@@ -61,29 +61,29 @@ def test_identify_in_vietnamese_and_english(visit: Visit, row: Row) -> None:
     expect(valve.locator("tr", has_text="Đơn vị quản lý")).to_contain_text("Tổng công ty Cấp nước Sài Gòn")
     expect(valve.locator("tr", has_text="Trạng thái").first).to_contain_text("Đang sử dụng")
     expect(card.locator(".group h3", has_text="Cấp nước")).to_have_count(1)
-    expect(visit.page).to_have_url(re.compile(f"feature=water_valve/{fid}$"))
-    visit.shot("page-identify")
+    expect(desk.page).to_have_url(re.compile(f"feature=water_valve/{fid}$"))
+    desk.shot("page-identify")
 
-    visit.page.click(".languages [data-language=en]")
+    desk.page.click(".languages [data-language=en]")
     expect(valve).to_contain_text("Valves")
     expect(valve.locator("tr", has_text="Owner")).to_contain_text("Saigon Water Corporation")
     expect(valve.locator("tr", has_text="Status").first).to_contain_text("In service")
     # all that is at the point, areas too
     assert card.locator(".feature").count() >= 2
-    visit.page.keyboard.press("Escape")
+    desk.page.keyboard.press("Escape")
     expect(card).to_be_hidden()
-    visit.check()
+    desk.check()
 
 
-def test_the_card_has_the_numbers_of_the_items_route(visit: Visit, row: Row) -> None:
+def test_the_card_has_the_numbers_of_the_items_route(desk: Visit, row: Row) -> None:
     fid, lon, lat = row("water_pipe", "diameter_mm IS NOT NULL")
-    visit.open(f"#map=19/{lat}/{lon}&lang=en&feature=water_pipe/{fid}")
-    item = visit.page.request.get(f"{visit.site}/collections/water_pipe/items/{fid}?f=json").json()
-    body = visit.page.locator(".feature-body")
+    desk.open(f"#map=19/{lat}/{lon}&lang=en&feature=water_pipe/{fid}")
+    item = desk.page.request.get(f"{desk.site}/collections/water_pipe/items/{fid}?f=json").json()
+    body = desk.page.locator(".feature-body")
     expect(body.locator("tr", has_text="Asset id")).to_contain_text(item["properties"]["asset_id"])
     diameter = item["properties"]["diameter_mm"]
     expect(body.locator("tr", has_text=re.compile("[Dd]iameter")).first).to_contain_text(f"{diameter:,} mm")
-    visit.check()
+    desk.check()
 
 
 # East, north in EPSG:9210 and the right WGS 84 latitude, longitude (domain/crs.md), to the page's 1 cm.
@@ -94,30 +94,30 @@ VECTORS = [
 ]
 
 
-def test_coordinates_of_the_vectors(visit: Visit) -> None:
-    visit.open("#map=15/10.779/106.722")
+def test_coordinates_of_the_vectors(desk: Visit) -> None:
+    desk.open("#map=15/10.779/106.722")
     for typed, degrees in VECTORS:
-        visit.page.fill(".find-input", typed)
-        visit.page.press(".find-input", "Enter")
-        coordinates = visit.page.locator(".card-coordinates")
+        desk.page.fill(".find-input", typed)
+        desk.page.press(".find-input", "Enter")
+        coordinates = desk.page.locator(".card-coordinates")
         expect(coordinates).to_contain_text(degrees)
         east, north = typed.split()
         expect(coordinates).to_contain_text(f"{east}.00 E  {north}.00 N")
-    visit.page.fill(".find-input", "1192000 603000")  # north first, as surveyors write it
-    visit.page.press(".find-input", "Enter")
-    expect(visit.page.locator(".card-coordinates")).to_contain_text(VECTORS[1][1])
-    visit.page.fill(".find-input", "5.4, 112.0")
-    visit.page.press(".find-input", "Enter")
-    expect(visit.page.locator(".notice")).to_contain_text("ngoài phạm vi")
-    visit.check()
+    desk.page.fill(".find-input", "1192000 603000")  # north first, as surveyors write it
+    desk.page.press(".find-input", "Enter")
+    expect(desk.page.locator(".card-coordinates")).to_contain_text(VECTORS[1][1])
+    desk.page.fill(".find-input", "5.4, 112.0")
+    desk.page.press(".find-input", "Enter")
+    expect(desk.page.locator(".notice")).to_contain_text("ngoài phạm vi")
+    desk.check()
 
 
 @pytest.mark.parametrize("code", [9210, 5899, 3405, 4756])
-def test_coordinates_under_the_cursor(visit: Visit, code: int) -> None:
-    visit.open(f"#map=18/10.7785/106.7215&crs={code}&layers=base_road")
+def test_coordinates_under_the_cursor(desk: Visit, code: int) -> None:
+    desk.open(f"#map=18/10.7785/106.7215&crs={code}&layers=base_road")
     for x, y in ((500, 200), (777, 391), (1100, 650)):
-        visit.page.mouse.move(x, y)
-        lon, lat = visit.page.evaluate(
+        desk.page.mouse.move(x, y)
+        lon, lat = desk.page.evaluate(
             """([x, y]) => {
               const map = window.bandoso.map, r = map.getCanvas().getBoundingClientRect();
               const p = map.unproject([x - r.left, y - r.top]);
@@ -125,15 +125,15 @@ def test_coordinates_under_the_cursor(visit: Visit, code: int) -> None:
             }""",
             [x, y],
         )
-        expect(visit.page.locator(".degrees")).to_have_text(f"{lat:.7f}, {lon:.7f}")
+        expect(desk.page.locator(".degrees")).to_have_text(f"{lat:.7f}, {lon:.7f}")
         right = crs.transform_xy([lon], [lat], 4326, code)
         east, north = float(right[0][0]), float(right[1][0])
-        shown = [float(n) for n in re.findall(r"\d+\.\d+", visit.page.locator(".projected").inner_text())]
+        shown = [float(n) for n in re.findall(r"\d+\.\d+", desk.page.locator(".projected").inner_text())]
         if code == 4756:
             assert shown == pytest.approx([north, east], abs=1e-7)
         else:
             assert shown == pytest.approx([east, north], abs=0.006)
-    visit.check()
+    desk.check()
 
 
 def test_language_switch(visit: Visit) -> None:
@@ -191,13 +191,13 @@ def test_a_link_keeps_the_view(visit: Visit, row: Row) -> None:
     visit.check()
 
 
-def test_switches_opacity_and_filter(visit: Visit) -> None:
-    page = visit.open(CLOSE).page
+def test_switches_opacity_and_filter(desk: Visit) -> None:
+    page = desk.open(CLOSE).page
     power = page.locator(".sector", has_text="Điện lực")
-    assert "power_line" in visit.drawn_layers()
+    assert "power_line" in desk.drawn_layers()
     power.locator(".sector-row input").uncheck()
-    visit.idle()
-    left = visit.drawn_layers()
+    desk.idle()
+    left = desk.drawn_layers()
     assert left and not any(layer.startswith("power_") for layer in left)
     expect(power.locator(".count").first).to_have_text(re.compile(r"^0/"))
     expect(page).to_have_url(re.compile("hide=power_"))
@@ -218,7 +218,8 @@ def test_switches_opacity_and_filter(visit: Visit) -> None:
     )
     assert after != before
     assert "0.3" in after
-    visit.shot("page-legend")
+    desk.shot("page-legend")
     page.fill(".filter", "không có lớp nào như thế")
     expect(page.locator(".tree")).to_contain_text("Không có lớp nào khớp")
-    visit.check()
+    page.fill(".filter", "")
+    desk.check()

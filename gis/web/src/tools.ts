@@ -22,19 +22,44 @@ export const TOOLS: readonly Tool[] = [
     load: () => import("./ask/tool.ts"),
   },
   {
+    id: "section",
+    symbol: "section",
+    title: { vi: "Mặt cắt", en: "Section" },
+    load: () => import("./section/tool.ts"),
+  },
+  {
     id: "check",
     symbol: "check",
     title: { vi: "Kiểm tra", en: "Check" },
     load: () => import("./check/tool.ts"),
+  },
+  {
+    id: "edit",
+    symbol: "pencil",
+    title: { vi: "Chỉnh sửa", en: "Edit" },
+    allowed: ({ session }) => session.isEditor,
+    load: () => import("./edit/tool.ts"),
   },
 ];
 
 /** `run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full)`. */
 export const FEATURE_ACTIONS: readonly FeatureAction[] = [
   {
+    id: "edit",
+    title: { vi: "Sửa", en: "Edit" },
+    allowed: ({ session }, { layer }) => session.editable(layer.id) !== null,
+    run: async (context, feature) => (await import("./edit/tool.ts")).edit(context, feature),
+  },
+  {
     id: "history",
     title: { vi: "Lịch sử", en: "History" },
     run: async (context, feature, full) => (await import("./ask/history.ts")).show(context, feature, full),
+  },
+  {
+    id: "profile",
+    title: { vi: "Trắc dọc", en: "Profile" },
+    allowed: (_context, { layer }) => layer.fields.some(({ name }) => name === "invert_up_m"),
+    run: async (context, feature, full) => (await import("./section/profile.ts")).showProfile(context, feature, full),
   },
   {
     id: "findings",

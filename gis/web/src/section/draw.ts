@@ -2,7 +2,7 @@
 import { svg } from "../dom.ts";
 import { formatNumber } from "../i18n.ts";
 import { hasHeights, type Placed, placed, type Section } from "./answer.ts";
-import { heightAt, rowsFor, spread } from "./layout.ts";
+import { rowsFor, spread } from "./layout.ts";
 import { path, Plot, round, text } from "./plot.ts";
 
 const BADGE = 19;
@@ -33,8 +33,7 @@ export function drawSection(section: Section, look: SectionLook): Drawn {
   const known = cuts.filter(({ middle }) => middle !== null);
   const levels = ground.map(([, height]) => height).filter((height) => height !== null);
   const reach = known.flatMap(({ middle, height }) => [(middle ?? 0) - height / 2, (middle ?? 0) + height / 2]);
-  const high = Math.max(0, ...(levels.length > 0 ? levels : reach), -Infinity === Math.max(...reach) ? -Infinity : Math.max(...reach));
-  const top = levels.length > 0 || reach.length > 0 ? Math.max(...levels, ...reach) : high;
+  const top = levels.length + reach.length > 0 ? Math.max(...levels, ...reach) : 0;
   const low = Math.min(top - 1, ...reach.map((one) => one - 0.25));
   const rows = rowsFor(cuts.length, BADGE + 2, look.width - 70);
   const plot = new Plot(
@@ -122,5 +121,3 @@ function badge(one: Placed, x: number, y: number, colour: string, look: SectionL
   group.addEventListener("click", () => look.chosen(one));
   return group;
 }
-
-export { heightAt };

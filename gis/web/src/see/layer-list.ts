@@ -43,6 +43,7 @@ export class LayerList {
     this.#reset.hidden = !this.#view.isReordered;
     if (shown.join() !== this.#shown.join()) {
       this.#shown = shown;
+      const focused = document.activeElement;
       const kept = new Map([...this.#list.children].map((item) => [(item as HTMLElement).dataset["layer"], item]));
       this.#list.replaceChildren(
         ...shown.flatMap((id) => {
@@ -50,6 +51,8 @@ export class LayerList {
           return layer ? [kept.get(id) ?? this.#item(layer)] : [];
         }),
       );
+      // What is taken out for a moment loses the focus.
+      if (focused instanceof HTMLElement && this.#list.contains(focused)) focused.focus();
     }
     this.refresh();
   }
@@ -110,8 +113,7 @@ export class LayerList {
     if (to < 0 || to > last || to === from) return;
     const others = this.#shown.filter((id) => id !== layer.id);
     this.#place(layer.id, others[to] ?? "");
-    const handle = this.#list.querySelector<HTMLElement>(`[data-layer="${layer.id}"] .see-grip`);
-    handle?.focus();
+    this.show(new Set(this.#shown));
     this.#said.textContent = t("placed", { title: pick(layer.title), place: to + 1, count: last + 1 });
   }
 

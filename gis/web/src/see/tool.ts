@@ -1,4 +1,5 @@
 /** The tool with which a reader says how to see the map. */
+import "../tools.css";
 import "./see.css";
 import type { PageContext, ToolPanel } from "../context.ts";
 import { h } from "../dom.ts";

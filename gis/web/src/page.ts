@@ -157,6 +157,10 @@ export class Page {
         this.map.once("idle", () => resolve());
       });
     });
+    void this.drawn
+      .then(() => import("./live.ts"))
+      .then(({ follow }) => follow(this.map, () => refreshTiles(this.map)))
+      .catch((error: unknown) => console.warn(error));
     if (typeof style.sprite === "string") {
       // The legend does without icons when they cannot be had; the map says so itself.
       void this.#icons.load(style.sprite).then(

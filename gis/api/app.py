@@ -31,6 +31,7 @@ from gis.api.compress import Compress
 from gis.api.ending import on_ending
 from gis.api.features import routes as features
 from gis.api.feed_stream import Listeners
+from gis.api.findings import routes as findings
 from gis.api.guard import Guard
 from gis.api.headers import StandardHeaders
 from gis.api.history import routes as history
@@ -88,6 +89,7 @@ ROUTES: Sequence[BaseRoute] = (
     *elevation.ROUTES,
     *ogc.ROUTES,
     *processes.ROUTES,
+    *findings.ROUTES,
     *accounts.ROUTES,
     *feed.ROUTES,
     *qgis.ROUTES,

@@ -16,6 +16,8 @@ from gis.checks.report.jsonfile import mend_features
 from gis.checks.window import Setting
 from gis.city import City
 from gis.db.server import Database
+from gis.identity import accounts
+from gis.identity.principal import Role
 from gis.settings import Settings
 from layers.registry import Catalogue
 from tests.api.jobs_client import AREA, Client
@@ -182,3 +184,147 @@ def test_a_mend_that_touches_a_layer_that_became_restricted_is_absent(checked: C
 def test_it_is_described(checked: Checked) -> None:
     paths = checked.get("/api?f=json").json()["paths"]
     assert "get" in paths[f"{ITEMS}/{{featureId}}/mend"]
+
+
+# --- Work on findings: counted, explained, accepted (gis/api/findings) ------------------
+
+
+def _ids(checked: Checked, layer: str, condition: str) -> list[str]:
+    with psycopg.connect(checked.database.owner_dsn) as owner:
+        query = f"SELECT asset_id FROM layer.{layer} WHERE {condition} ORDER BY fid"
+        return [str(row[0]) for row in owner.execute(query.encode()).fetchall()]
+
+
+def _as(checked: Checked, agency: str, role: Role = "steward") -> httpx.Client:
+    """Somebody of an agency, by a token."""
+    with psycopg.connect(checked.database.owner_dsn, autocommit=True) as owner:
+        account = accounts.add_account(owner, f"{role}_{agency}", None)
+        accounts.grant(owner, account, role, agency, None, None)
+        secret, _ = accounts.make_token(owner, account, "test", ("read", "edit"))
+    return httpx.Client(
+        base_url=checked.url, verify=False, timeout=60, headers={"Authorization": f"Bearer {secret}"}
+    )
+
+
+def test_findings_are_counted_for_who_may_see_them(checked: Checked) -> None:
+    open_ones = len(_ids(checked, "finding", "state = 'open'"))
+    hidden = len(_ids(checked, "finding_restricted", "true"))
+    everything = len(_ids(checked, "finding", "true"))
+    assert open_ones
+    assert hidden
+    counted = checked.get("/findings/summary?state=open").json()
+    assert counted["total"] == open_ones
+    assert counted["by"]["rule"] == [{"value": "GEN-05", "count": open_ones}]
+    assert counted["by"]["state"] == [{"value": "open", "count": open_ones}]
+    assert {
+        name: sum(one["count"] for one in found) for name, found in counted["by"].items()
+    } == dict.fromkeys(("rule", "severity", "state", "sheet", "owner"), open_ones)
+    assert checked.get("/findings/summary?filter=rule = 'GEN-09'").json()["total"] == 0
+    assert checked.get("/findings/summary?bbox=106.3,10.3,106.31,10.31").json()["total"] == 0
+    assert checked.get("/findings/summary").json()["total"] == everything
+    with _as(checked, "city", "viewer") as member:
+        assert member.get("/findings/summary").json()["total"] == everything
+    with _as(checked, "sawaco", "viewer") as member:
+        assert member.get("/findings/summary").json()["total"] == everything + hidden
+    assert_problem(checked.get("/findings/summary?where=x"), 400, "unknown-parameter")
+
+
+def test_rules_explain_themselves(checked: Checked) -> None:
+    told = {one["id"]: one for one in checked.get("/rules").json()["rules"]}
+    assert len(told) > 40
+    assert all(
+        one["title"][lang] and one["explanation"][lang] for one in told.values() for lang in ("vi", "en")
+    )
+    assert checked.get("/rules/GEN-05").json() == told["GEN-05"]
+    assert [one["name"] for one in told["GEN-05"]["parameters"]] == ["distance_m"]
+    applied = {layer for one in told["GEN-05"]["applied"] for layer in one["layers"]}
+    assert "water_pipe" in applied
+    assert HIDDEN not in applied
+    assert_problem(checked.get("/rules/GEN-99"), 404)
+
+
+def test_stewards_accept_with_a_reason_and_reopen(checked: Checked, city: City) -> None:
+    (shown,) = _ids(checked, "finding", f"fid = {checked.found['water_pipe-s5']}")
+    (gone,) = _ids(checked, "finding", f"fid = {checked.found['water_pipe-s6']}")
+    (hidden,) = _ids(checked, "finding_restricted", "true")
+    body = {"ids": [shown], "reason": "  như   hoàn công ", "until": "2099-06-30"}
+    item = f"{ITEMS}/{checked.found['water_pipe-s5']}"
+
+    assert_problem(httpx.post(f"{checked.url}/findings/accept", json=body, verify=False), 401)
+    with _as(checked, "sawaco", "editor") as editor:
+        assert_problem(editor.post("/findings/accept", json=body), 403, "steward-only")
+    with _as(checked, "vnpt") as other:
+        refused = other.post("/findings/accept", json=body)
+        assert_problem(refused, 403, "not-the-steward")
+        assert refused.json()["findings"] == [shown]
+        # of what is hidden from him not even that it is there
+        assert_problem(other.post("/findings/accept", json={**body, "ids": [hidden]}), 404)
+    assert checked.get(item).json()["properties"]["state"] == "open"
+
+    with _as(checked, "sawaco") as steward:
+        for wrong, status in (
+            ({**body, "reason": " "}, 400),
+            ({**body, "reason": "x" * 1001}, 400),
+            ({**body, "until": "2001-01-01"}, 400),
+            ({**body, "until": "soon"}, 400),
+            ({**body, "ids": []}, 400),
+            ({**body, "ids": [7]}, 400),
+            ({**body, "ids": ["no\0finding"]}, 400),
+            ({**body, "more": 1}, 400),
+            ({**body, "ids": [shown, "GEN-05-nothing"]}, 404),
+            ({**body, "ids": [shown, gone]}, 400),
+        ):
+            assert_problem(steward.post("/findings/accept", json=wrong), status)
+        assert checked.get(item).json()["properties"]["state"] == "open"  # all or none
+
+        done = steward.post("/findings/accept", json={**body, "ids": [shown, hidden]})
+        assert (done.status_code, done.json()) == (200, {"ids": [shown, hidden], "changed": 2})
+        now = checked.get(item).json()["properties"]
+        assert (now["state"], now["accepted_reason"], now["accepted_until"]) == (
+            "accepted",
+            "như hoàn công",
+            "2099-06-30",
+        )
+        assert steward.post("/findings/accept", json=body).json()["changed"] == 0
+        assert steward.post("/findings/reopen", json={"ids": [shown]}).json()["changed"] == 1
+    assert checked.get(item).json()["properties"]["state"] == "open"
+    paths = checked.get("/api?f=json").json()["paths"]
+    assert {"/findings/summary", "/findings/accept", "/findings/reopen", "/rules", "/rules/{rule}"} <= set(
+        paths
+    )
+
+
+def test_an_editor_applies_the_mend_as_a_changeset(checked: Checked) -> None:
+    (name,) = _ids(checked, "finding", f"fid = {checked.found['water_pipe-s5']}")
+    with psycopg.connect(checked.database.owner_dsn) as owner:
+        query = (
+            "SELECT fid, version, ST_NPoints(geom), ST_Length(geom) FROM layer.water_pipe WHERE asset_id = %s"
+        )
+        fid, version, points, length = owner.execute(query, ["water_pipe-s5"]).fetchone() or (0, 0, 0, 0.0)
+    body = {"finding": name, "comment": "đỉnh trùng"}
+    with _as(checked, "viettel", "editor") as other:
+        assert_problem(other.post("/operations/mend", json=body), 403)
+    with _as(checked, "thkt", "editor") as stranger:
+        assert_problem(stranger.post("/operations/mend", json={"finding": "GEN-05-nothing"}), 422, "no-mend")
+    with httpx.Client(base_url=checked.url, verify=False, timeout=60, headers=_editor(checked)) as editor:
+        dry = editor.post("/operations/mend?dry-run=true", json=body).json()
+        assert [(one["op"], one["fid"], one["version"]) for one in dry["features"]] == [
+            ("update", fid, version + 1)
+        ]
+        made = editor.post("/operations/mend", json=body)
+        assert made.status_code == 201, made.text
+        again = editor.post("/operations/mend", json=body)
+        assert_problem(again, 422, "no-mend")
+    with psycopg.connect(checked.database.owner_dsn) as owner:
+        now = owner.execute(query, ["water_pipe-s5"]).fetchone()
+    assert now is not None
+    assert now[:3] == (fid, version + 1, points - 1)
+    assert now[3] == pytest.approx(length, abs=1e-9)
+    assert checked.get(f"{ITEMS}/{checked.found['water_pipe-s5']}").json()["properties"]["state"] == "mended"
+
+
+def _editor(checked: Checked) -> dict[str, str]:
+    """The editor of sawaco that another test made, or a new one."""
+    with psycopg.connect(checked.database.owner_dsn, autocommit=True) as owner:
+        account = accounts.find(owner, "editor_sawaco")
+        return {"Authorization": f"Bearer {accounts.make_token(owner, account, 'more')[0]}"}

@@ -98,6 +98,7 @@ def test_the_list_has_the_schema_of_each(editors: Editors) -> None:
         "split-parcel",
         "merge-parcels",
         "move-boundary",
+        "mend",
     }
     assert all(one["schema"]["type"] == "object" and one["title"] for one in found.values())
     assert found["move-node"]["href"].endswith("/operations/move-node")

@@ -9,6 +9,8 @@ import psycopg
 import shapely
 from psycopg.sql import SQL, Composed
 
+from gis.checks.mends import stored
+from gis.checks.model import Mend
 from gis.checks.network.graph import unit_m
 from gis.checks.window import Setting
 from gis.db.sql import columns
@@ -16,6 +18,7 @@ from gis.edit.errors import Clash, Conflict
 from gis.edit.model import Delete
 from gis.edit.operations.standing import Refused, Standing
 from gis.edit.rows import table_of
+from gis.edit.session import as_member
 from gis.errors import NotFoundError
 from gis.identity.principal import Principal
 from layers.model import NetworkDef
@@ -79,6 +82,19 @@ class Ground:
                 )
             found += [self._standing(layer, row, "") for row in rows]
         return found
+
+    def mends(self, finding: str) -> tuple[Mend, ...]:
+        """What is suggested for a public finding (its asset_id) that stands; nothing where the caller may not
+        see a layer that it would change."""
+        query = (
+            "SELECT bandoso.finding_mends(asset_id) FROM layer.finding"
+            " WHERE asset_id = %s AND state <> 'mended'"
+        )
+        with as_member(self._connection):
+            row = self._connection.execute(query, [finding]).fetchone()
+        found = stored(row[0] or []) if row else ()
+        known = self.setting.catalogue.layers
+        return found if all(one.layer in known and self._sees(known[one.layer]) for one in found) else ()
 
     def layers_of(self, networks: Iterable[NetworkDef]) -> list[Layer]:
         """The layers of the networks that the caller may see."""

@@ -12,6 +12,7 @@ import shapely
 from gis.edit.operations.asked import Asked
 from gis.edit.operations.boundary import move_boundary
 from gis.edit.operations.lines import NewNode, merge_lines, split_line
+from gis.edit.operations.mending import mend_finding
 from gis.edit.operations.nodes import CHAIN_M, move_node, networks_of
 from gis.edit.operations.parcels import Part, merge_parcels, split_parcel
 from gis.edit.operations.reading import Ground, grown
@@ -208,6 +209,14 @@ def _move_boundary(asked: Asked, ground: Ground) -> Plan:
     )
 
 
+def _mend(asked: Asked, ground: Ground) -> Plan:
+    finding = asked.get("finding")
+    if not isinstance(finding, str) or not 1 <= len(finding) <= 200 or "\0" in finding:
+        asked.wrong("finding", "must be the asset_id of a finding")
+    asked.done()
+    return mend_finding(finding, ground)
+
+
 def _is_node(network: NetworkDef, one: Standing) -> bool:
     return bool(networks_of({"": network}, one)) and one.layer.dimension == 0
 
@@ -271,6 +280,14 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
             "Move a shared boundary",
             "Thay một đoạn ranh chung bằng một đường mới ở mọi thửa có ranh đó.",
             "Puts a line in the place of a part of the boundary, in all parcels that share it.",
+        ),
+        _operation(
+            "mend",
+            _mend,
+            "Sửa theo đề xuất",
+            "Apply a suggested mend",
+            "Sửa các đối tượng của một phát hiện đúng như đề xuất của phép kiểm tra.",
+            "Changes the features of a finding as the check suggests.",
         ),
     )
 }

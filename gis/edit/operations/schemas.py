@@ -119,4 +119,13 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         line=_geometry("LineString", "The new boundary, from a place on the old one to another"),
         tolerance_m=_tolerance(0.05),
     ),
+    "mend": _operation(
+        ["finding"],
+        finding={
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200,
+            "description": "asset_id of a finding with a suggested mend",
+        },
+    ),
 }

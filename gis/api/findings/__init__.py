@@ -1,0 +1,1 @@
+"""Findings as people work through them: counted by what they are, explained, accepted with a reason."""

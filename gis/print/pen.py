@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from gis.print.fonts import REGULAR, width
 from gis.print.palette import Palette
-from gis.print.pdf import POINT, Ink, colour, number_text
+from gis.print.pdf import POINT, Ink, colour, number_text, text_string
 
 BLACK: Final = "#1a1a1a"
 GREY: Final = "#6b6b6b"
@@ -93,18 +93,16 @@ def text_at(
     halo: float = 0.0,
     halo_ink: str = "#ffffff",
 ) -> str:
-    """The operators of one line of text. ``halo``: width of the border around its letters, in units.
-
-    The halo is the same text drawn before, hidden from those who copy it out.
-    """
+    """The operators of one line of text. ``halo``: width of the border around its letters, in units."""
     c, s = f"{math.cos(angle):.5f}", f"{math.sin(angle):.5f}"
     minus = f"{-math.sin(angle):.5f}"
     place = f"{c} {s} {minus} {c} {number_text(x)} {number_text(y)} Tm "
     shown = palette.fonts.text(text, size, face)
     if not halo:
         return f"BT {colour(ink)}{place}{shown}ET\n"
-    around = (
-        f"/Span <</ActualText ()>> BDC BT 1 Tr {colour(halo_ink, stroke=True)}{number_text(2 * halo)} w "
-        f"1 j 1 J {place}{shown}0 Tr ET EMC\n"
+    # shown twice, and one text for those who copy it out
+    return (
+        f"/Span <</ActualText {text_string(text)}>> BDC "
+        f"BT 1 Tr {colour(halo_ink, stroke=True)}{number_text(2 * halo)} w 1 j 1 J {place}{shown}0 Tr ET "
+        f"BT {colour(ink)}{place}{shown}ET EMC\n"
     )
-    return f"{around}BT {colour(ink)}{place}{shown}ET\n"

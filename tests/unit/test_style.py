@@ -170,6 +170,29 @@ def test_planned_and_retired_lines_look_different(catalogue: Catalogue, city: Ci
     )
 
 
+def test_flow_has_arrows_where_its_direction_is_known(catalogue: Catalogue, city: City) -> None:
+    by_id = {one["id"]: one for one in build(catalogue, city)["layers"]}
+    water, drain = by_id["water_pipe-arrow"], by_id["drainage_conduit-arrow"]
+    # a pipe's own field says it; a drain flows as it is drawn, unless the tide turns it
+    assert ["in", ["get", "flow_direction"], ["literal", ["forward", "backward"]]] in water["filter"]
+    assert water["layout"]["icon-rotate"] == ["match", ["get", "flow_direction"], "backward", 180, 0]
+    assert ["!", ["in", ["get", "slope_rule"], ["literal", ["tidal", "pressure"]]]] in drain["filter"]
+    assert "icon-rotate" not in drain["layout"]
+    assert (ROOT / "gis/web/icons" / f"{water['layout']['icon-image']}.svg").is_file()
+    assert "power_line-arrow" not in by_id
+
+
+def test_uncertain_lines_have_a_band_beneath_them(catalogue: Catalogue, city: City) -> None:
+    ids = [one["id"] for one in build(catalogue, city)["layers"]]
+    by_id = {one["id"]: one for one in build(catalogue, city)["layers"]}
+    for layer in ("water_pipe", "drainage_conduit", "telecom_duct", "telecom_cable", "power_line"):
+        band = by_id[f"{layer}-uncertain"]
+        assert ids.index(band["id"]) < ids.index(f"{layer}-line")
+        assert band["paint"]["line-opacity"] < 0.5
+        assert "'B4', 'C', 'D'" in str(band["filter"])
+    assert "base_road-uncertain" not in by_id
+
+
 def test_labels_are_in_the_language_and_in_a_font_that_is_served(catalogue: Catalogue, city: City) -> None:
     labels = [one for one in build(catalogue, city)["layers"] if one["id"].endswith("-label")]
     assert len(labels) > 20

@@ -27,9 +27,9 @@ from tiles import shade
 from tiles.grid import HALF, Tile
 from tiles.mosaic import TILE, Gone, Mosaic, Scene
 
-#: Of GDAL in a server process: 32 MB of blocks, no threads of its own, no look at other files.
+#: Of GDAL in a server process: 16 MB of blocks, no threads of its own, no look at other files.
 _GDAL = {
-    "GDAL_CACHEMAX": 32,
+    "GDAL_CACHEMAX": 16,
     "GDAL_NUM_THREADS": "1",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
@@ -145,7 +145,7 @@ def heights_at(mosaic: Mosaic, points: Sequence[tuple[float, float]]) -> list[tu
 
 def _between(source: Any, x: float, y: float) -> float | None:
     """Bilinear; of cells that have a value, when not all four do; None when the point's own cell has none."""
-    column, row = ~source.transform * (x, y)
+    column, row = ~source.transform @ (x, y)
     own = (min(max(int(row), 0), source.height - 1), min(max(int(column), 0), source.width - 1))
     left, top = math.floor(column - 0.5), math.floor(row - 0.5)
     first_x, first_y = max(left, 0), max(top, 0)

@@ -14,6 +14,9 @@ FORBIDDEN = {
     "pyproj's or pyogrio's choice": r"\b(?:from_crs|TransformerGroup|to_crs|set_crs|area_of_interest)\b",
     "GDAL's choice": r"\b(?:TransformTo|CoordinateTransformation|reproject_geometry)\b|-t_srs",
     "a transformer elsewhere": r"\b(?:from_epsg|from_pipeline|Transformer|Proj)\s*\(|Transformer\.from",
+    "rasterio's or rio-tiler's choice": (
+        r"\brasterio\.warp\b|\b(?:calculate_default_transform|transform_bounds|transform_geom)\b|\brio_tiler\.io\b"
+    ),
     "pyproj elsewhere": r"^\s*from\s+pyproj\b|\bpyproj\.(?!__|proj_version|datadir)",
 }
 #: ST_Transform with anything that is text: a literal, a format string, a cast.
@@ -64,6 +67,8 @@ def test_every_transform_is_pinned() -> None:
         "SELECT st_transform(ST_SetSRID(geom, 9210), '+proj=longlat')",
         "SELECT ST_Transform(geom, %s::text)",
         "SELECT ST_Transform(geom, '+proj=x', 4326)",
+        "from rasterio.warp import reproject",
+        "from rio_tiler.io import Reader",
         "['ogr2ogr', '-t_srs', 'EPSG:4326']",
     ],
 )

@@ -78,8 +78,13 @@ def _collections(wanted: Wanted, face: Face) -> dict[str, Any]:
     document = wanted.real(face.collections(wanted.language))
     stats, city = dict(wanted.stats.layers), wanted.state.city
     document = complete.collections(document, wanted.base, wanted.language, city, stats)
-    for mosaic in wanted.stats.rasters.values():
-        document["collections"].append(raster_collection(mosaic, city, wanted.base, wanted.language))
+    pictures = [
+        raster_collection(m, city, wanted.base, wanted.language) for m in wanted.stats.rasters.values()
+    ]
+    if pictures:  # each with its sector, whose title is the first keyword
+        every = [*document["collections"], *pictures]
+        sectors = list(dict.fromkeys(one["keywords"][0] for one in every))
+        document["collections"] = sorted(every, key=lambda one: sectors.index(one["keywords"][0]))
     document["numberMatched"] = document["numberReturned"] = len(document["collections"])
     return document
 

@@ -163,7 +163,7 @@ def _write(
                     "the file is damaged: not all of it can be read", code="damaged-file"
                 ) from error
             if frame is not None:
-                here = transform * Affine.translation(window.col_off, window.row_off)
+                here = transform @ Affine.translation(window.col_off, window.row_off)
                 valid &= geometry_mask([frame], valid.shape, here, invert=True)
             result.valid += int(np.count_nonzero(valid))
             if heights and valid.any():

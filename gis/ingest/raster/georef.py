@@ -47,7 +47,7 @@ def _world_file(request: RasterRequest) -> Affine:
     except ValueError:
         raise LoadRefused("the world file does not hold six numbers", code="no-georeference") from None
     # A world file gives the middle of the first pixel.
-    return Affine(a, b, c, d, e, f) * Affine.translation(-0.5, -0.5)
+    return Affine(a, b, c, d, e, f) @ Affine.translation(-0.5, -0.5)
 
 
 def crs_of(source: Any, request: RasterRequest) -> tuple[int, str]:
@@ -83,7 +83,7 @@ def _crs_text(source: Any, request: RasterRequest) -> str | None:
 def judge(request: RasterRequest, transform: Affine, width: int, height: int, code: int) -> None:
     """Refuse a raster that cannot be the city's under its CRS, naming the mistake. Raises LoadRefused."""
     x, y = np.meshgrid(np.linspace(0, width, 7), np.linspace(0, height, 7))
-    points = np.column_stack(transform * (x.ravel(), y.ravel()))
+    points = np.column_stack(transform @ (x.ravel(), y.ravel()))
     found = diagnose(points, code, request.extent, request.storage, offered=request.offered)
     if found.ok or (found.mistake == "outside-city" and request.allow_outside):
         return

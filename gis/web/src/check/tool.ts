@@ -2,20 +2,18 @@
 import type { Feature, FeatureCollection } from "geojson";
 import type { PageContext, ToolPanel } from "../context.ts";
 import { h, iconButton } from "../dom.ts";
-import { formatNumber, language, onLanguage, pick, texts } from "../i18n.ts";
+import { formatNumber, language, onLanguage, texts } from "../i18n.ts";
 import type { Found } from "../identify.ts";
 import { getJson } from "../server.ts";
 import type { Box } from "../types.ts";
 import { Detail, type Rule } from "./detail.ts";
+import { FilterBar, type Summary, titleOf } from "./filters.ts";
 import {
   collectionOf,
   DEFAULTS,
   type Filters,
   listPath,
   readFilters,
-  SEVERITIES,
-  type State,
-  STATES,
   summaryPath,
   writeFilters,
 } from "./query.ts";
@@ -25,16 +23,6 @@ import "./check.css";
 
 const t = texts(TEXTS);
 const PAGE = 50;
-
-interface Count {
-  value: string | null;
-  count: number;
-}
-
-interface Summary {
-  total: number;
-  by: Record<"rule" | "severity" | "state" | "sheet" | "owner", Count[]>;
-}
 
 interface Page extends FeatureCollection {
   numberMatched?: number;
@@ -94,7 +82,7 @@ function openWith(context: PageContext, text: string): ToolPanel {
 class Check implements ToolPanel {
   readonly element = h("div", { class: "check" });
   readonly #context: PageContext;
-  readonly #filtersBox = h("div", { class: "check-filters" });
+  readonly #filterBar: FilterBar;
   readonly #count = h("p", { class: "tool-hint", role: "status" });
   readonly #list = h("ol", { class: "check-list" });
   readonly #more = h("button", { type: "button", class: "small-button", hidden: true, onclick: () => void this.#page() });
@@ -114,6 +102,7 @@ class Check implements ToolPanel {
 
   constructor(context: PageContext, text: string) {
     this.#context = context;
+    this.#filterBar = new FilterBar(context, (change) => this.#set(change));
     const { filters, finding } = readFilters(text);
     this.#filters = filters;
     this.#wanted = finding;
@@ -170,7 +159,7 @@ class Check implements ToolPanel {
     this.#list.setAttribute("aria-label", t("list"));
     const open = this.#detail;
     this.element.replaceChildren(
-      ...(open ? [this.#stepper, open.element] : [this.#filtersBox, this.#count, this.#list, this.#more]),
+      ...(open ? [this.#stepper, open.element] : [this.#filterBar.element, this.#count, this.#list, this.#more]),
     );
   }
 
@@ -241,85 +230,7 @@ class Check implements ToolPanel {
   }
 
   #buildFilters(): void {
-    const { severity, state, rule, sheet, owner, inView, about, restricted } = this.#filters;
-    const by = this.#summary?.by;
-    const counts = new Map(by?.severity.map(({ value, count }) => [value, count]));
-    const segment = (value: Filters["severity"], text: string): HTMLElement => {
-      const count = value === null ? this.#summary?.total : counts.get(value);
-      const shown = severity === null && this.#summary ? `${text} ${formatNumber(count ?? 0, 0)}` : text;
-      const radio = h("input", { type: "radio", name: "check-severity", value: value ?? "", checked: severity === value, onchange: () => this.#set({ severity: value }) });
-      return h("label", {}, radio, h("span", {}, shown));
-    };
-    const states = h("select", { class: "field", "aria-label": t("state") });
-    for (const one of [...STATES, null]) {
-      states.append(h("option", { value: one ?? "", selected: one === state }, t(one ?? "anyState")));
-    }
-    states.addEventListener("change", () => this.#set({ state: (states.value || null) as State | null }));
-    const box = (on: boolean, text: string, change: (on: boolean) => void): HTMLElement => {
-      const input = h("input", { type: "checkbox", checked: on });
-      input.addEventListener("change", () => change(input.checked));
-      return h("label", { class: "check-line" }, input, h("span", {}, text));
-    };
-    const focused = this.#filtersBox.contains(document.activeElement) ? (document.activeElement as HTMLElement).getAttribute("aria-label") : null;
-    this.#filtersBox.replaceChildren(
-      h("fieldset", { class: "segments", role: "radiogroup", "aria-label": t("severity") }, segment(null, t("all")), ...SEVERITIES.map((one) => segment(one, t(one)))),
-      h(
-        "div",
-        { class: "filter-grid" },
-        states,
-        this.#facet("rule", by?.rule ?? [], rule, t("rule"), t("anyRule"), (value) => this.#ruleTitle(value)),
-        this.#facet("sheet", by?.sheet ?? [], sheet, t("sheet"), t("anySheet"), (value) => value || t("noSheet")),
-        this.#facet("owner", by?.owner ?? [], owner, t("owner"), t("anyOwner"), (value) => this.#agency(value)),
-      ),
-      box(inView, t("inView"), (on) => this.#set({ inView: on })),
-      ...(this.#context.state.layers.has("finding_restricted")
-        ? [box(restricted, t("restricted"), (on) => this.#set({ restricted: on }))]
-        : []),
-      ...(about
-        ? [
-            h(
-              "p",
-              { class: "tool-hint" },
-              t("about", { name: `${pick(this.#context.state.layers.get(about.layer)?.title) || about.layer} ${about.fid}` }),
-              " ",
-              h("button", { type: "button", class: "text-button", onclick: () => this.#set({ about: null }) }, t("aboutAll")),
-            ),
-          ]
-        : []),
-    );
-    if (focused) this.#filtersBox.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
-  }
-
-  #facet(
-    key: "rule" | "sheet" | "owner",
-    counts: readonly Count[],
-    chosen: string | null,
-    label: string,
-    any: string,
-    title: (value: string) => string,
-  ): HTMLElement {
-    const select = h("select", { class: "field", "aria-label": label });
-    // An empty value stands for no condition; that there is no sheet is a value, too.
-    select.append(h("option", { value: "any", selected: chosen === null }, any));
-    const values = counts.map(({ value, count }) => ({ value: value ?? "", count }));
-    if (chosen !== null && !values.some(({ value }) => value === chosen)) values.unshift({ value: chosen, count: 0 });
-    for (const { value, count } of values) {
-      select.append(h("option", { value: `=${value}`, selected: value === chosen }, `${title(value)} (${formatNumber(count, 0)})`));
-    }
-    select.addEventListener("change", () => {
-      this.#set({ [key]: select.value === "any" ? null : select.value.slice(1) });
-    });
-    return select;
-  }
-
-  #ruleTitle(id: string): string {
-    const rule = this.#rules.get(id);
-    return rule ? `${id} ${pick(rule.title)}` : id;
-  }
-
-  #agency(id: string): string {
-    for (const layer of this.#context.state.layers.values()) if (layer.owner === id) return pick(layer.agency) || id;
-    return id;
+    this.#filterBar.show(this.#filters, this.#summary, this.#rules);
   }
 
   #buildList(): void {
@@ -339,7 +250,7 @@ class Check implements ToolPanel {
             "button",
             { type: "button", class: "check-item", onclick: () => this.#open(at) },
             h("span", { class: `severity severity-${/^[EWI]$/.test(severity) ? severity : "I"}` }, severity),
-            h("span", { class: "title" }, h("strong", {}, this.#ruleTitle(String(values["rule"]))), h("small", {}, text)),
+            h("span", { class: "title" }, h("strong", {}, titleOf(this.#rules, String(values["rule"]))), h("small", {}, text)),
           ),
         );
       }),

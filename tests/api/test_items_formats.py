@@ -15,6 +15,7 @@ import pytest
 import shapely
 
 from gis import crs
+from gis.api.features.formats import fgbstream
 from gis.city import City
 from gis.db.server import Database
 from gis.settings import Settings
@@ -222,3 +223,58 @@ def test_csv_of_everything_flows(client: Client) -> None:
     assert client.items("water_valve", f="csv", limit="all", sortby="code").status_code == 400
     assert client.items("water_valve", f="json", limit="all").status_code == 400
     assert client.items("water_valve", f="csv", limit="all", filter="remark = 1 / 0").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("layer", "further"),
+    [
+        ("water_valve", {}),
+        ("water_valve", {"crs": "EPSG:9210", "properties": "remark,code"}),
+        ("water_pipe", {"crs": "EPSG:3857", "filter": "fid > 5"}),
+        ("water_valve", {"skipGeometry": "true"}),
+        ("water_valve", {"asset_id": "nothing"}),
+    ],
+)
+def test_flatgeobuf_of_everything_flows(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, further: dict[str, str]
+) -> None:
+    """limit=all: what the pages hold, in several statements, and described as they are."""
+    for name, most in (("FIRST", 3), ("FURTHER", 4)):
+        monkeypatch.setattr(fgbstream, name, most)
+    found = []
+    for limit in ("10000", "all"):
+        path = tmp_path / f"{limit}.fgb"
+        answer = client.items(layer, f="fgb", limit=limit, **further)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/flatgeobuf")
+        path.write_bytes(answer.content)
+        meta, table = pyogrio.read_arrow(path)
+        rows = table.to_pylist()
+        found.append((meta["crs"], meta["geometry_type"], table.schema.names, table.schema.types, rows))
+    page, whole = found
+    assert whole[:4] == page[:4]
+    if "fid" not in page[2]:
+        assert sorted(map(repr, whole[4])) == sorted(map(repr, page[4]))
+        return
+    by_id = [sorted(rows, key=lambda row: int(row["fid"])) for rows in (page[4], whole[4])]
+    for mine, right in zip(by_id[1], by_id[0], strict=True):
+        for name, value in mine.items():
+            if name == "updated_at":  # a page keeps milliseconds
+                assert abs((value - right[name]).total_seconds()) < 0.001
+            else:
+                assert repr(value) == repr(right[name]), name
+    assert client.items(layer, f="fgb", limit="all", sortby="fid").status_code == 400
+
+
+def test_heights_flow_as_they_are(client: Client, owner: psycopg.Connection, tmp_path: Path) -> None:
+    owner.execute("UPDATE layer.water_valve SET geom = ST_Force2D(geom) WHERE fid > 6")
+    try:
+        for condition, kind in (("TRUE", "Point Z"), ("fid > 6", "Point")):
+            path = tmp_path / "a.fgb"
+            path.write_bytes(client.items("water_valve", f="fgb", limit="all", filter=condition).content)
+            meta, table = pyogrio.read_arrow(path)
+            assert meta["geometry_type"] == kind
+            shapes = shapely.from_wkb(table[meta["geometry_name"] or "wkb_geometry"].to_pylist())
+            heights = dict(zip(table["fid"].to_pylist(), shapely.get_z(shapes), strict=True))
+            assert all((h == 1.5) == (fid <= 6) for fid, h in heights.items())
+    finally:
+        owner.execute("UPDATE layer.water_valve SET geom = ST_Force3D(geom, 1.5) WHERE fid > 6")

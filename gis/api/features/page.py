@@ -16,7 +16,7 @@ from gis.api.features import links
 from gis.api.features.asof import require_known
 from gis.api.features.count import count, known_count
 from gis.api.features.filters.reader import invalid
-from gis.api.features.formats import csvstream, csvtext, files, geojson
+from gis.api.features.formats import csvstream, csvtext, fgbstream, files, geojson
 from gis.api.features.paging import Count, Cursor, make_token
 from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
 from gis.api.features.query import PageForm, record_page, stored_page, text_page
@@ -117,7 +117,10 @@ async def _whole(asked: Asked, query: ItemsQuery, selection: Selection) -> Respo
     if query.as_of is not None:
         async with connections.connection() as connection:
             await require_known(connection, asked.layer, query.as_of)
-    pieces = csvstream.stream(connections, asked.layer, query.view, asked.storage, selection)
+    if asked.output == "fgb":
+        pieces = fgbstream.stream(connections, asked.layer, query, asked.storage, selection)
+    else:
+        pieces = csvstream.stream(connections, asked.layer, query.view, asked.storage, selection)
     first = await anext(pieces)  # what is wrong with the request is told before the answer begins
 
     async def all_of_it() -> AsyncIterator[bytes]:

@@ -41,7 +41,7 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
 #: Files that people take away: they hold as much as one answer may.
 DOWNLOADS: Final = ("csv", "fgb", "gpkg")
 #: Formats that ``limit=all`` gives whole, in one answer that flows.
-WHOLE: Final = ("csv",)
+WHOLE: Final = ("csv", "fgb")
 
 DEFAULT_LIMIT: Final = 1000
 DEFAULT_LIMIT_HTML: Final = 50
@@ -120,7 +120,7 @@ class ItemsQuery:
     sort: tuple[SortKey, ...] = ()
     search: str | None = None
     sheet: Sheet | None = None
-    #: All features in one answer that flows (gis.api.features.formats.csvstream).
+    #: All features in one answer that flows (csvstream, fgbstream of gis.api.features.formats).
     whole: bool = False
 
     @property

@@ -22,14 +22,14 @@ from gis.db.sql import column, columns
 from layers.model import FieldDef
 from layers.registry import Layer
 
-#: Streams of a process at a time: each holds a connection.
+#: Streams of a process at a time, of any format: each holds a connection.
 MOST_STREAMS: Final = 2
 #: The longest that one may take.
 TIMEOUT: Final = "30min"
 #: Bytes sent at once.
 PIECE: Final = 64 * 1024
 
-_STREAMS: Final = asyncio.Semaphore(MOST_STREAMS)
+STREAMS: Final = asyncio.Semaphore(MOST_STREAMS)
 
 #: As csvtext: a text that a spreadsheet would run gets an apostrophe in front.
 _TEXT: Final = sql.SQL(r"CASE WHEN {0} ~ E'^([=@\t\r]|[+-](?![0-9 ().,/-]*$))' THEN '''' || {0} ELSE {0} END")
@@ -52,7 +52,7 @@ async def stream(
     shapes = geometry_columns(layer, view, storage)
     names = [*(f.name for f in view.fields), *(name for name, _ in shapes)]
     statement = _statement(view.fields, shapes, selection)
-    async with _STREAMS, connections.connection() as connection, connection.transaction():
+    async with STREAMS, connections.connection() as connection, connection.transaction():
         await connection.execute("SELECT set_config('statement_timeout', %s, true)", [TIMEOUT])
         async for piece in _copied(connection, statement, selection.values, _head(names)):
             yield piece

@@ -35,9 +35,20 @@ def geometry_column(output: str, layer: Layer, view: View, storage: int) -> sql.
 
 
 def write(
-    output: str, layer: Layer, view: View, fields: Sequence[FieldDef], rows: Sequence[Sequence[Any]]
+    output: str,
+    layer: Layer,
+    view: View,
+    fields: Sequence[FieldDef],
+    rows: Sequence[Sequence[Any]],
+    *,
+    heights: bool = False,
+    index: bool = True,
 ) -> bytes:
-    """The file; each row has the fields' values and then WKB. Blocking, seconds for 10,000 features."""
+    """The file; each row has the fields' values and then WKB. Blocking, seconds for 10,000 features.
+
+    ``heights``: the layer has them even where no row has. ``index``: with a spatial index, which FlatGeobuf
+    can have of features with geometry.
+    """
     # GDAL and Arrow take a second to import: only whoever asks for a file pays for it
     import pyarrow as pa
     import pyogrio
@@ -47,7 +58,7 @@ def write(
     columns = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
     arrays = [pa.array(c, ARROW[f.type]) for c, f in zip(columns, fields, strict=False)]
     shapes = columns[len(fields)]
-    heights = layer.definition.z == "required" or any(_has_z(s) for s in shapes if s is not None)
+    heights = heights or layer.definition.z == "required" or any(_has_z(s) for s in shapes if s is not None)
     names = [f.name for f in fields]
     table = pa.table([*arrays, pa.array(shapes, pa.binary())], names=[*names, "geom"])
     with tempfile.TemporaryDirectory(prefix="bandoso-") as folder:
@@ -60,6 +71,7 @@ def write(
             geometry_name="geom",
             geometry_type=_geometry_type(layer, heights),
             crs=f"EPSG:{view.crs.code}",
+            **({} if index and view.geometry else {"SPATIAL_INDEX": "NO"}),
         )
         return path.read_bytes()
 

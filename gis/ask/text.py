@@ -103,6 +103,12 @@ class Question:
         """Words with a digit: house numbers, codes."""
         return tuple(w for w in self.words if any(c.isdigit() for c in w))
 
+    @property
+    def number_as_typed(self) -> str:
+        """The first word with a digit, with its signs: a house number such as 12/3A."""
+        typed = (w.strip(",;") for w in self.text.split())
+        return next((w for w in typed if any(c.isdigit() for c in w)), "")
+
 
 def read(text: str, storage: int, offered: Iterable[int], extent: Sequence[float]) -> Question:
     """``extent``: west, south, east, north of the city; ``storage``, ``offered``: its projected CRSs."""

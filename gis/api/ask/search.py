@@ -17,10 +17,11 @@ from starlette.responses import Response
 from gis import crs
 from gis.api.ask import branches, names
 from gis.api.ask.hits import ALIKE, Hit, best, from_row, worth
+from gis.api.ask.params import read_point
 from gis.api.ask.reading import Reading, reading
 from gis.api.ask.shown import answer
 from gis.api.features.binding import Bind
-from gis.api.features.values import integer_value, number_value, text_value, wrong
+from gis.api.features.values import integer_value, text_value, wrong
 from gis.api.negotiate import choose_language, known_parameters
 from gis.api.ogc.stats import Stats
 from gis.api.state import State, state_of
@@ -56,17 +57,6 @@ async def search(request: Request) -> Response:
     finder = Finder(state, stats, choose_language(request, city.languages), asked, min(limit, MAX_LIMIT))
     hits = await finder.find((near[0], near[1]))
     return answer(request, state, {"results": [h.shown() for h in hits], "complete": finder.complete})
-
-
-def read_point(text: str, parameter: str) -> tuple[float, float]:
-    """lon,lat in degrees."""
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise wrong(parameter, f"{parameter} must be lon,lat in degrees")
-    lon, lat = (number_value(part.strip(), parameter) for part in parts)
-    if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-        raise wrong(parameter, f"{parameter} lies outside the earth")
-    return lon, lat
 
 
 class Finder:

@@ -14,6 +14,7 @@ from gis.api.features import describe
 from gis.api.features.mend import FINDINGS
 from gis.api.features.params import FORMATS
 from gis.api.ogc import (
+    openapi_ask,
     openapi_changes,
     openapi_changesets,
     openapi_findings,
@@ -88,6 +89,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
             **openapi_changes.paths(),
             **openapi_changesets.paths(),
             **openapi_history.paths(),
+            **openapi_ask.paths(),
             **openapi_print.paths(),
             **openapi_findings.paths(),
             **accounts.paths(),
@@ -104,6 +106,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **openapi_writes.parameters(language),
                 **openapi_changesets.parameters(language),
                 **openapi_history.parameters(language),
+                **openapi_ask.parameters(language),
                 **openapi_print.parameters(language),
                 **openapi_findings.parameters(language),
                 **shared,
@@ -116,6 +119,7 @@ def document(city: City, catalogue: Catalogue, base: str, language: str) -> dict
                 **openapi_writes.schemas(),
                 **openapi_changesets.schemas(),
                 **openapi_history.schemas(),
+                **openapi_ask.schemas(),
                 **openapi_print.schemas(),
                 **openapi_findings.schemas(),
                 **accounts.schemas(),

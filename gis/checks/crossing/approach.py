@@ -143,10 +143,29 @@ def _distinct(works: Works) -> Bools:
     return kept
 
 
+def between(
+    works: Works, law: Law, start: Floats, end: Floats, line: Ints, one: Ints, other: Ints
+) -> tuple[Approaches, Bools, Bools]:
+    """What lies between segments (start and end (n, 3) of pieces of ``line``) at ``one`` and at ``other``.
+
+    All these pairs, which of them break a clearance, and which are of lines that are joined (and so exempt).
+    """
+    near, bad = _measured(works, _Limits(works, law), start, end, line, one, other)
+    return near, bad, _joined(works, near)
+
+
 def _judged(
     works: Works, limits: _Limits, start: Floats, end: Floats, line: Ints, one: Ints, other: Ints
 ) -> Approaches:
     """The pairs of segments that break a clearance."""
+    near, bad = _measured(works, limits, start, end, line, one, other)
+    return near.take(bad)
+
+
+def _measured(
+    works: Works, limits: _Limits, start: Floats, end: Floats, line: Ints, one: Ints, other: Ints
+) -> tuple[Approaches, Bools]:
+    """All the pairs of segments, and which of them break a clearance."""
     a, b = line[one], line[other]
     (p, q), (r, s) = (start[one], end[one]), (start[other], end[other])
     u, v = (q - p)[:, :2], (s - r)[:, :2]
@@ -168,19 +187,8 @@ def _judged(
     # What does not run beside may pass near, like what crosses, if it is well above or below.
     passing = ~beside & ((vertical >= vertical_limit) | np.isnan(vertical_limit))
     close = ~over & (plan < plan_limit) & ~passing
-    bad = low | close
-    return Approaches(
-        a[bad],
-        b[bad],
-        at_a[bad],
-        at_b[bad],
-        plan[bad],
-        vertical[bad],
-        beside[bad],
-        over[bad],
-        plan_limit[bad],
-        vertical_limit[bad],
-    )
+    near = Approaches(a, b, at_a, at_b, plan, vertical, beside, over, plan_limit, vertical_limit)
+    return near, low | close
 
 
 def _nearest(u: Floats, v: Floats, d: Floats) -> tuple[Floats, Floats, Bools]:

@@ -160,3 +160,28 @@ SET pg_trgm.word_similarity_threshold = 0.42 AS $$
     WHERE n.folded %> wanted AND n.layer = ANY (of_layers)
     ORDER BY alike DESC, length(n.folded), n.name LIMIT most
 $$;
+
+-- How many findings stand about features ("layer/fid"), of those that anyone may see.
+CREATE FUNCTION bandoso.findings_about(wanted text[]) RETURNS TABLE (about text, findings bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT a.about, count(*) FROM bandoso.finding_key AS k
+        JOIN layer.finding AS f ON f.asset_id = k.id, unnest(k.about) AS a (about)
+        WHERE k.about && wanted AND a.about = ANY (wanted) AND NOT k.restricted AND f.state <> 'mended'
+        GROUP BY a.about;
+END
+$$;
+
+-- Those findings themselves, the gravest first.
+CREATE FUNCTION bandoso.findings_of(wanted text[], most integer)
+RETURNS TABLE (fid bigint, about text[], rule text, severity text, state text, value double precision,
+               limit_value double precision, unit text, message_vi text, message_en text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT f.fid, k.about, f.rule, f.severity, f.state, f.value, f.limit_value, f.unit, f.message_vi,
+        f.message_en
+        FROM bandoso.finding_key AS k JOIN layer.finding AS f ON f.asset_id = k.id
+        WHERE k.about && wanted AND NOT k.restricted AND f.state <> 'mended'
+        ORDER BY f.severity, f.fid LIMIT most;
+END
+$$;

@@ -16,7 +16,9 @@ GRANT USAGE ON SCHEMA bandoso, public TO bandoso_door;
 GRANT SELECT ON bandoso.layer_count, bandoso.layer_stats, bandoso.web_gap TO bandoso_reader, bandoso_member;
 -- Names of public layers (0021): anyone looks them up.
 GRANT SELECT ON bandoso.name TO bandoso_reader, bandoso_member;
-GRANT EXECUTE ON FUNCTION bandoso.names_like(text, text[], integer) TO bandoso_reader, bandoso_member;
+GRANT EXECUTE ON FUNCTION bandoso.names_like(text, text[], integer), bandoso.findings_about(text[]),
+    bandoso.findings_of(text[], integer)
+    TO bandoso_reader, bandoso_member;
 -- Files of raster layers (0022), as far as policies let them be seen.
 GRANT SELECT ON bandoso.raster_layer, bandoso.raster_file TO bandoso_reader, bandoso_member;
 GRANT EXECUTE ON FUNCTION bandoso.raster_seen(text, text) TO bandoso_reader, bandoso_member;

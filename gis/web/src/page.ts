@@ -28,6 +28,7 @@ import { Status } from "./status.ts";
 import { Toolbar } from "./toolbar.ts";
 import { FEATURE_ACTIONS, RESTORERS, TOOLS } from "./tools.ts";
 import type { Box, Catalogue } from "./types.ts";
+import { hasUnsaved } from "./unsaved.ts";
 
 /** Under this width (CSS has the same) the panel lies over the map and begins closed. */
 const NARROW = window.matchMedia("(max-width: 760px)");
@@ -144,7 +145,10 @@ export class Page {
     this.#state.onChange(() => this.#writeLink());
     window.addEventListener("hashchange", () => this.#readLink());
     this.#follow();
-    session.onChange(() => void this.#followSession());
+    session.onChange(() => {
+      void this.#followSession();
+      this.#resumeEdits();
+    });
     this.#loaded = new Promise((resolve) => void this.map.once("load", () => resolve()));
     this.drawn = new Promise((resolve) => {
       this.map.once("load", () => {
@@ -158,7 +162,10 @@ export class Page {
       });
     });
     void this.drawn
-      .then(() => import("./live.ts"))
+      .then(() => {
+        this.#resumeEdits();
+        return import("./live.ts");
+      })
       .then(({ follow }) => follow(this.map, () => refreshTiles(this.map)))
       .catch((error: unknown) => console.warn(error));
     if (typeof style.sprite === "string") {
@@ -256,6 +263,12 @@ export class Page {
     window.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#card.close();
     });
+  }
+
+  /** Changes that were left unsaved are opened again, and those that were on their way are sent again. */
+  #resumeEdits(): void {
+    const { me } = session;
+    if (me && hasUnsaved(me.name)) void this.#context.openTool("edit");
   }
 
   /** Who logs in may see other layers and attributes than anyone, and no longer when he logs out. */

@@ -4,6 +4,7 @@
  * localStorage and not IndexedDB: it is written at once, also while a page is being closed. A draft belongs to
  * an account; each window that edits has its own, and takes over one whose window is gone.
  */
+import { DRAFTS } from "../unsaved.ts";
 import type { Change } from "./pending.ts";
 
 /** A changeset on its way: sent again with the same key and the same bytes until there is an answer. */
@@ -20,7 +21,6 @@ export interface Content {
   outbox: Outbox | null;
 }
 
-const PREFIX = "bandoso.edit/";
 const EMPTY: Content = { changes: [], comment: "", source: "", outbox: null };
 
 /** Places for texts; localStorage, or a test's. */
@@ -82,7 +82,7 @@ export class Draft {
 
 /** Keys of the account's drafts, those that hold something. */
 export function draftsOf(store: Store, account: string): string[] {
-  const prefix = `${PREFIX}${account}/`;
+  const prefix = `${DRAFTS}${account}/`;
   const keys = Array.from({ length: store.length }, (_, index) => store.key(index));
   return keys.filter((key) => key?.startsWith(prefix) && parsed(store.getItem(key))).map(String).sort();
 }
@@ -121,7 +121,7 @@ export async function openDraft(account: string, failed: () => void): Promise<Dr
     }
   }
   if (key === "") {
-    key = `${PREFIX}${account}/${newKey()}`;
+    key = `${DRAFTS}${account}/${newKey()}`;
     await claimed(key);
   }
   const draft = new Draft(store, key, failed);

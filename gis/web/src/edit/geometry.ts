@@ -134,11 +134,6 @@ export function removeVertex(shape: Shape, path: Path): Shape | null {
   });
 }
 
-/** Every vertex elsewhere by the same way. */
-export function translate(shape: Shape, dx: number, dy: number): Shape {
-  return mapped(shape, ([x = 0, y = 0, ...rest]) => [round(x + dx), round(y + dy), ...rest]);
-}
-
 /** A copy with each position changed: for another CRS, say. */
 export function mapped(shape: Shape, change: (position: Position) => Position): Shape {
   const walk = (one: Nested): Nested =>

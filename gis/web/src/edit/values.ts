@@ -81,9 +81,3 @@ export function defaults(schema: Schema): Record<string, unknown> {
 export function withoutFilled(schema: Schema): Schema {
   return { ...schema, required: (schema.required ?? []).filter((name) => !FILLED.has(name)) };
 }
-
-/** Attributes that a new feature still lacks. */
-export function missing(schema: Schema, properties: Record<string, unknown>): string[] {
-  const needed = withoutFilled(schema).required ?? [];
-  return needed.filter((name) => name !== "geometry" && (properties[name] ?? "") === "");
-}

@@ -20,19 +20,15 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import random
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import psycopg
@@ -40,7 +36,6 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gis.api.features.paging import Cursor, make_token  # noqa: E402
 from gis.db.migrate import prepare  # noqa: E402
 from gis.db.server import Database, database  # noqa: E402
 from gis.demo.plan import make_plan  # noqa: E402
@@ -48,218 +43,21 @@ from gis.demo.write import write as write_demo  # noqa: E402
 from gis.settings import Settings  # noqa: E402
 from scripts import bench_serve_load as load  # noqa: E402
 from scripts import bench_serve_peers as peers  # noqa: E402
-from tests.api.process import Server  # noqa: E402
-from tiles.grid import tile_at  # noqa: E402
-
-LAYER = "cadastre_parcel"
-OURS, TIPG, PYGEOAPI, NGINX, PLAIN = "bandoso", "tipg", "pygeoapi", "nginx", "plain SQL"
-COLD = "bandoso, nothing kept"
-#: Workload -> bounds: (than whom, at least how many times).
-BOUNDS: dict[str, list[tuple[str, float]]] = {
-    "item": [(TIPG, 8)],
-    "box_10": [(TIPG, 6)],
-    "box_1000": [(TIPG, 10), (PLAIN, 2.5)],
-    "attribute_100": [(TIPG, 5)],
-    "cql2_100": [(TIPG, 5)],
-    "page_deep": [(TIPG, 300)],
-    "page_first": [],
-    "export_next": [(TIPG, 5)],
-    "export_csv": [(TIPG, 10)],
-    "tile_z16_cold": [(TIPG, 3)],
-    "tile_z14_cold": [(TIPG, 20)],
-    "tile_z12_cold": [(TIPG, 20)],
-    "tile_kept": [(NGINX, 0.5), (TIPG, 40)],
-    "tile_all_layers": [],
-}
-
-
-@dataclass
-class Workload:
-    """Requests of one kind, for each server that can be asked so."""
-
-    name: str
-    paths: dict[str, list[str]]
-    #: pgbench script of the plain SQL.
-    plain: str = ""
-    gzip: bool = False
-    #: Whole exports: one client, features a second.
-    export: dict[str, Callable[[str], int]] = field(default_factory=dict)
-
-
-class City:
-    """The data, and random requests of it."""
-
-    def __init__(self, db: Database, seed: int) -> None:
-        self.db, self.random = db, random.Random(seed)  # noqa: S311 - not a secret
-        with psycopg.connect(db.owner_dsn) as connection:
-            rows = connection.execute(
-                f"SELECT fid, ST_X(p), ST_Y(p), sheet_no FROM (SELECT fid, sheet_no,"
-                f" ST_Transform(ST_Centroid(geom), 4326) AS p FROM layer.{LAYER}"
-                " ORDER BY md5(asset_id) LIMIT 20000) AS few"
-            ).fetchall()
-            self.count: int = connection.execute(f"SELECT count(*) FROM layer.{LAYER}").fetchone()[0]  # type: ignore[index]
-        self.fids = [r[0] for r in rows]
-        self.places = [(r[1], r[2]) for r in rows]
-        self.sheets = sorted({r[3] for r in rows if r[3]})
-
-    def boxes(self, side: float, count: int) -> list[tuple[float, float, float, float]]:
-        """Boxes of so many metres around parcels, in degrees."""
-        found = []
-        for _ in range(count):
-            lon, lat = self.random.choice(self.places)
-            dx, dy = side / 2 / 109_400, side / 2 / 110_600
-            found.append((lon - dx, lat - dy, lon + dx, lat + dy))
-        return found
-
-    def tiles(self, z: int) -> list[tuple[int, int, int]]:
-        """All tiles of a level that hold one of the places, mixed."""
-        found = sorted({(t.z, t.x, t.y) for t in (tile_at(x, y, z) for x, y in self.places)})
-        self.random.shuffle(found)
-        return found
-
-
-def workloads(city: City) -> list[Workload]:
-    """All of them."""
-    ours, theirs, pyg = f"/collections/{LAYER}", "/collections/peer.parcel", "/collections/parcel"
-    made: list[Workload] = []
-
-    def items(name: str, queries: list[str], **more: object) -> None:
-        made.append(
-            Workload(
-                name,
-                {
-                    OURS: [f"{ours}/items{q}" for q in queries],
-                    TIPG: [f"{theirs}/items{q}" for q in queries],
-                    PYGEOAPI: [f"{pyg}/items{q}{'&' if '?' in q else '?'}f=json" for q in queries],
-                },
-                **more,  # type: ignore[arg-type]
-            )
-        )
-
-    items("item", [f"/{fid}" for fid in city.random.choices(city.fids, k=5000)], plain="item")
-    for limit, side in ((10, 60), (1000, 600)):
-        boxes = [",".join(f"{v:.7f}" for v in b) for b in city.boxes(side, 3000)]
-        items(f"box_{limit}", [f"?bbox={b}&limit={limit}" for b in boxes], plain=f"box_{limit}")
-    sheets = city.random.choices(city.sheets, k=1000)
-    items("attribute_100", [f"?sheet_no={quote(s)}&limit=100" for s in sheets])
-    areas = [f"{city.random.uniform(60, 140):.1f}" for _ in range(1000)]
-    texts = [f"legal_area_m2 > {a} AND land_use = 'ODT'" for a in areas]
-    cql = Workload("cql2_100", {})
-    for who, where in ((OURS, ours), (TIPG, theirs), (PYGEOAPI, pyg)):
-        tail = "&f=json" if who == PYGEOAPI else ""
-        cql.paths[who] = [
-            f"{where}/items?filter-lang=cql2-text&filter={quote(t)}&limit=100{tail}" for t in texts
-        ]
-    made.append(cql)
-    deep = min(100_000, city.count // 2)
-    pages = Workload("page_deep", {}, plain="")
-    tokens = [make_token(Cursor(deep + n, (), deep, None), "") for n in range(0, 10_000, 10)]
-    pages.paths[OURS] = [f"{ours}/items?limit=10&after={t}" for t in tokens]
-    pages.paths[TIPG] = [f"{theirs}/items?limit=10&offset={deep + n}" for n in range(500)]
-    pages.paths[PYGEOAPI] = [f"{pyg}/items?limit=10&offset={deep + n}&f=json" for n in range(500)]
-    made.append(pages)
-    items("page_first", ["?limit=10"])
-    made += _exports(city)
-    for z in (16, 14, 12):
-        tiles = city.tiles(z)
-        cold = Workload(f"tile_z{z}_cold", {})
-        cold.paths[COLD] = [f"{ours}/tiles/WebMercatorQuad/{z}/{y}/{x}" for z, x, y in tiles]
-        cold.paths[TIPG] = [f"{theirs}/tiles/WebMercatorQuad/{z}/{x}/{y}" for z, x, y in tiles]
-        made.append(cold)
-    tiles = city.tiles(16)[:300]
-    kept = Workload("tile_kept", {}, gzip=True)
-    kept.paths[OURS] = [f"{ours}/tiles/WebMercatorQuad/{z}/{y}/{x}" for z, x, y in tiles]
-    kept.paths[TIPG] = [f"{theirs}/tiles/WebMercatorQuad/{z}/{x}/{y}" for z, x, y in tiles]
-    kept.paths[NGINX] = [f"/{z}/{y}/{x}.mvt" for z, x, y in tiles]
-    made.append(kept)
-    every = Workload("tile_all_layers", {}, gzip=True)
-    every.paths[OURS] = [f"/tiles/WebMercatorQuad/{z}/{y}/{x}" for z, x, y in tiles]
-    made.append(every)
-    return made
-
-
-def _exports(city: City) -> list[Workload]:
-    ours, theirs = f"/collections/{LAYER}/items", "/collections/peer.parcel/items"
-
-    def by_next(url: str) -> int:
-        found, address = 0, f"{url}{ours}?limit=10000"
-        with httpx.Client(timeout=120, verify=False) as client:  # noqa: S501 - no TLS here
-            while address:
-                body = client.get(address).content
-                found += body.count(b'"type":"Feature",')
-                further = re.search(rb'"href":"([^"]*)","rel":"next"', body[-4000:])
-                address = further[1].decode() if further else ""
-        return found
-
-    def tipg_pages(form: str) -> Callable[[str], int]:
-        def run(url: str) -> int:
-            with httpx.Client(timeout=120, verify=False) as client:  # noqa: S501 - no TLS here
-                for offset in range(0, city.count, 10_000):
-                    client.get(f"{url}{theirs}?limit=10000&offset={offset}{form}").raise_for_status()
-            return city.count
-
-        return run
-
-    def whole(form: str) -> Callable[[str], int]:
-        def run(url: str) -> int:
-            size = 0
-            with httpx.stream("GET", f"{url}{ours}?f={form}&limit=all", timeout=120, verify=False) as answer:  # noqa: S501
-                answer.raise_for_status()
-                for piece in answer.iter_raw():
-                    size += len(piece)
-            if size < 50 * city.count:
-                raise SystemExit(f"the export as {form} is too short: {size} bytes")
-            return city.count
-
-        return run
-
-    return [
-        Workload("export_next", {}, export={OURS: by_next, TIPG: tipg_pages("")}),
-        Workload("export_csv", {}, export={OURS: whole("csv"), TIPG: tipg_pages("&f=csv")}),
-    ]
-
-
-#: The plain SQL, as a server without storage of its own would send it.
-_FEATURE = (
-    "json_build_object('type', 'Feature', 'id', fid,"
-    " 'geometry', ST_AsGeoJSON(ST_Transform(geom, 4326))::json,"
-    f" 'properties', row_to_json((SELECT p FROM (SELECT {peers.FIELDS}) AS p)))"
+from scripts.bench_serve_plain import pgbench  # noqa: E402
+from scripts.bench_serve_work import (  # noqa: E402
+    BOUNDS,
+    COLD,
+    LAYER,
+    NGINX,
+    OURS,
+    PLAIN,
+    PYGEOAPI,
+    TIPG,
+    City,
+    Workload,
+    workloads,
 )
-_PLAIN = {
-    "item": f"SELECT {_FEATURE} FROM peer.parcel WHERE fid = :n;",
-    **{
-        f"box_{limit}": (
-            f"SELECT json_agg(f) FROM (SELECT {_FEATURE} AS f FROM peer.parcel,"
-            " (SELECT ST_Transform(ST_MakeEnvelope(ST_X(p) - :d * 4.57e-6, ST_Y(p) - :d * 4.52e-6,"
-            " ST_X(p) + :d * 4.57e-6, ST_Y(p) + :d * 4.52e-6, 4326), ST_SRID(geom)) AS b FROM (SELECT geom,"
-            " ST_Transform(ST_Centroid(geom), 4326) AS p FROM peer.parcel WHERE fid = :n) AS one) AS box"
-            f" WHERE ST_Intersects(geom, b) LIMIT {limit}) AS page;"
-        )
-        for limit in (10, 1000)
-    },
-}
-
-
-def pgbench(db: Database, name: str, count: int, seconds: float, folder: Path) -> float | None:
-    """Answers a second of the plain SQL; None where pgbench is not here."""
-    from gis.db.binaries import find_binaries
-
-    program = find_binaries().folder / "pgbench"
-    if not program.exists():
-        return None
-    script = folder / f"{name}.sql"
-    side = 600 if name.endswith("1000") else 60
-    script.write_text(f"\\set n random(1, {count})\n\\set d {side}\n{_PLAIN[name]}\n")
-    parts = psycopg.conninfo.conninfo_to_dict(db.owner_dsn)
-    command = [str(program), "-n", "-M", "prepared", "-c", "8", "-j", "2", "-T", str(max(1, round(seconds)))]
-    command += ["-h", str(parts["host"]), "-p", str(parts.get("port", 5432)), "-U", str(parts["user"])]
-    done = subprocess.run(
-        [*command, "-f", str(script), str(parts["dbname"])], capture_output=True, text=True, check=False
-    )
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    if found is None:
-        raise SystemExit(f"pgbench failed: {done.stderr[-500:]}")
-    return float(found[1])
+from tests.api.process import Server  # noqa: E402
 
 
 def check(workload: Workload, urls: dict[str, str]) -> None:
@@ -269,7 +67,13 @@ def check(workload: Workload, urls: dict[str, str]) -> None:
         if who not in urls or who == NGINX:
             continue
         for path in paths[:5]:
-            answer = httpx.get(urls[who] + path, timeout=120, verify=False)  # noqa: S501 - no TLS here
+            try:
+                answer = httpx.get(urls[who] + path, timeout=120, verify=False)  # noqa: S501 - no TLS here
+            except httpx.HTTPError as error:
+                if who in (OURS, COLD):
+                    raise
+                print(json.dumps({"no answer": {workload.name: [who, path, str(error)]}}), flush=True)
+                break
             if answer.status_code not in (200, 204):
                 raise SystemExit(f"{workload.name} {who} {path}: {answer.status_code} {answer.text[:300]}")
             if "json" in answer.headers.get("content-type", ""):
@@ -373,11 +177,13 @@ def measure(
             listed = load.write_list(run / f"{workload.name}-{len(rates)}.txt", mine)
             if turn == 0 and not workload.name.endswith("_cold"):
                 load.wrk(urls[who], listed, 1, [], gzip=workload.gzip)
+            quiet(city.db)
             told = load.wrk(urls[who], listed, arguments.seconds, [*pids[who], postgres], gzip=workload.gzip)
             rates.setdefault(who, []).append(told.per_second)
             last[who] = told
         for who, run_export in workload.export.items():
             if who in urls:
+                quiet(city.db)
                 began = time.monotonic()
                 features = run_export(urls[who])
                 rates.setdefault(who, []).append(features / (time.monotonic() - began))
@@ -387,6 +193,23 @@ def measure(
                 rates.setdefault(PLAIN, []).append(rate)
     _told(workload, rates, last)
     print(json.dumps({"resident_mb": load.resident_mb(pids[OURS])[: arguments.workers + 1]}), flush=True)
+
+
+def quiet(db: Database, seconds: float = 120.0) -> None:
+    """Wait until the database has nothing to do: a peer goes on with what nobody waits for any more, for
+    minutes sometimes, and would take it from the next one's time."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend' AND datname = current_database()"
+    )
+    end = time.monotonic() + seconds
+    with psycopg.connect(db.owner_dsn, autocommit=True) as connection:
+        while time.monotonic() < end:
+            row = connection.execute(asked).fetchone()
+            if row == (0,):
+                return
+            time.sleep(0.2)
+    print(json.dumps({"not quiet": seconds}), flush=True)
 
 
 def _told(workload: Workload, rates: dict[str, list[float]], last: dict[str, load.Told]) -> None:

@@ -73,8 +73,9 @@ class Peer:
 def copy_table(owner_dsn: str) -> None:
     """``peer.parcel``: the parcels with a typed geometry, and the indexes that our table has."""
     with psycopg.connect(owner_dsn, autocommit=True) as connection:
-        if connection.execute("SELECT to_regclass('peer.parcel')").fetchone() != (None,):
+        if connection.execute("SELECT to_regclass('peer.parcel_commune')").fetchone() != (None,):
             return
+        connection.execute("DROP TABLE IF EXISTS peer.parcel")
         row = connection.execute(
             "SELECT string_agg(DISTINCT GeometryType(geom), ','), min(ST_SRID(geom))"
             " FROM layer.cadastre_parcel"
@@ -89,7 +90,7 @@ def copy_table(owner_dsn: str) -> None:
         )
         connection.execute("ALTER TABLE peer.parcel ADD PRIMARY KEY (fid)")
         connection.execute("CREATE INDEX ON peer.parcel USING gist (geom)")
-        connection.execute("CREATE INDEX ON peer.parcel (sheet_no)")
+        connection.execute("CREATE INDEX parcel_commune ON peer.parcel (commune_code)")
         connection.execute("VACUUM ANALYZE peer.parcel")
 
 

@@ -13,9 +13,9 @@ from gis.city import City
 from gis.db.server import Database
 from layers.registry import Catalogue
 from scripts.bench_check import fill_networks
-from scripts.bench_serve import BOUNDS, workloads
-from scripts.bench_serve import City as Parcels
 from scripts.bench_serve_peers import copy_table
+from scripts.bench_serve_work import BOUNDS, workloads
+from scripts.bench_serve_work import City as Parcels
 
 
 def test_networks_of_the_bench_are_sound(module_db: Database, city: City, catalogue: Catalogue) -> None:

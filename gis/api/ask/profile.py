@@ -130,7 +130,7 @@ def _members(state: State, ids: Sequence[str]) -> list[Layer]:
 
 async def _place(connection: Reading, layer: Layer, fid: int) -> tuple[float, float] | None:
     rows = await connection.rows(
-        sql.SQL("SELECT ST_X(p), ST_Y(p) FROM (SELECT ST_PointN(ST_Points(geom), 1) AS p FROM {}"
+        sql.SQL("SELECT ST_X(p), ST_Y(p) FROM (SELECT ST_GeometryN(ST_Points(geom), 1) AS p FROM {}"
                 " WHERE fid = %(fid)s::bigint) AS i").format(table(layer)), {"fid": fid}
     )  # fmt: skip
     return (rows[0][0], rows[0][1]) if rows else None
@@ -145,47 +145,47 @@ class Run:
 
     async def of(self, layer: Layer, fid: int) -> Pipe | None:
         """One pipe."""
-        found = await self._read(layer, sql.SQL("i.fid = %(fid)s::bigint"), {"fid": fid})
+        query = sql.SQL("SELECT {} FROM {} AS i WHERE i.fid = %(fid)s::bigint").format(
+            self._shown(layer), table(layer)
+        )
+        found = await self._read(layer, query, {"fid": fid})
         return found[0] if found else None
 
     async def beginning(self, places: Sequence[tuple[float, float]]) -> list[Pipe]:
         """The pipes that begin at one of these places."""
-        values = {
-            "x": [p[0] for p in places],
-            "y": [p[1] for p in places],
-            "reach": self.reach,
-        }
-        near = sql.SQL(
-            "i.fid IN (SELECT c.fid FROM unnest(%(x)s::float8[], %(y)s::float8[]) AS p (x, y), LATERAL ("
-            "SELECT c.fid FROM {table} AS c"
-            " WHERE c.geom && ST_Expand(ST_SetSRID(ST_MakePoint(p.x, p.y), {srid}), %(reach)s::float8)"
-            " AND ST_DWithin(ST_StartPoint(c.geom),"
-            " ST_SetSRID(ST_MakePoint(p.x, p.y), {srid}), %(reach)s::float8) LIMIT 20) AS c)"
+        values = {"x": [p[0] for p in places], "y": [p[1] for p in places], "reach": self.reach}
+        here = sql.SQL("ST_SetSRID(ST_MakePoint(p.x, p.y), {})").format(
+            sql.Literal(self.state.city.crs.storage)
         )
         found: list[Pipe] = []
         for layer in self.lines:
-            where = near.format(table=table(layer), srid=sql.Literal(self.state.city.crs.storage))
-            found += await self._read(layer, where, values)
+            query = sql.SQL(
+                "SELECT i.* FROM unnest(%(x)s::float8[], %(y)s::float8[]) AS p (x, y), LATERAL ("
+                "SELECT {shown} FROM {table} AS i WHERE i.geom && ST_Expand({here}, %(reach)s::float8)"
+                " AND ST_DWithin(ST_StartPoint(i.geom), {here}, %(reach)s::float8) LIMIT 20) AS i"
+            ).format(shown=self._shown(layer), table=table(layer), here=here)
+            found += await self._read(layer, query, values)
         return found
 
-    async def _read(self, layer: Layer, where: sql.Composable, values: dict[str, Any]) -> list[Pipe]:
+    def _shown(self, layer: Layer) -> sql.Composed:
+        """What is read of a pipe."""
         work = _work(self.state, layer)
         names = [work.start_level, work.end_level, work.diameter, work.height] if work else [None] * 4
-        shown = [
+        levels = [
             sql.SQL("{}::float8").format(column(n, "i"))
             if n and n in seen(layer)
             else sql.SQL("NULL::float8")
             for n in names
         ]
-        rows = await self.connection.rows(
-            sql.SQL(
-                "SELECT i.fid, i.asset_id, i.status, ST_AsBinary(i.geom), {} FROM {} AS i WHERE {}"
-                " ORDER BY i.fid"
-            ).format(sql.SQL(", ").join(shown), table(layer), where),
-            values,
+        return sql.SQL("i.fid, i.asset_id, i.status, ST_AsBinary(i.geom), {}").format(
+            sql.SQL(", ").join(levels)
         )
+
+    async def _read(self, layer: Layer, query: sql.Composed, values: dict[str, Any]) -> list[Pipe]:
+        work = _work(self.state, layer)
+        rows = {int(row[0]): row for row in await self.connection.rows(query, values)}
         found = []
-        for fid, asset_id, status, wkb, up, down, diameter, height in rows:
+        for fid, (_, asset_id, status, wkb, up, down, diameter, height) in sorted(rows.items()):
             line = shapely.from_wkb(wkb)
             if not isinstance(line, shapely.LineString) or line.is_empty:
                 continue

@@ -85,11 +85,14 @@ export class Changes {
     this.#save.textContent = t("save");
     this.#check.disabled = count === 0 || busy;
     this.#save.disabled = count === 0 || busy || waiting;
+    const inList = this.#list.contains(document.activeElement);
     this.#list.replaceChildren(
       ...(sender.outbox?.changes ?? []).map((change) => this.#row(change, true)),
       ...pending.changes.map((change) => this.#row(change, false)),
       ...(count === 0 && !waiting ? [h("li", { class: "edit-quiet" }, t("pendingNone"))] : []),
     );
+    // The button that was pressed is gone: what it did can be undone.
+    if (inList) this.#undo.focus();
     this.#refreshStatus();
   }
 

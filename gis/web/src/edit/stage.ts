@@ -45,7 +45,7 @@ export class Stage {
   readonly #context: PageContext;
   readonly #ground: Ground;
   readonly #host: StageHost;
-  readonly #hint = h("div", { class: "edit-hint", hidden: true, role: "status" });
+  readonly #hint = h("div", { class: "edit-hint", hidden: true, "aria-hidden": "true" });
   #changes: readonly Change[] = [];
   #pendingTargets: Target[] = [];
   #hidden = new Set<string>();

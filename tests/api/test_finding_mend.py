@@ -241,6 +241,11 @@ def test_rules_explain_themselves(checked: Checked) -> None:
     assert "water_pipe" in applied
     assert HIDDEN not in applied
     assert_problem(checked.get("/rules/GEN-99"), 404)
+    page = checked.get("/rules/GEN-05?f=html&lang=vi")
+    assert page.headers["content-type"].startswith("text/html")
+    assert told["GEN-05"]["title"]["vi"] in page.text
+    assert 'href="' + checked.url + "/rules?f=html" in checked.get("/rules/GEN-05?f=html").text
+    assert checked.get("/rules", headers={"Accept": "text/html"}).text.count("<h2") == len(told)
 
 
 def test_stewards_accept_with_a_reason_and_reopen(checked: Checked, city: City) -> None:

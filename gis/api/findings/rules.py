@@ -10,31 +10,54 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gis.api.history import shown
-from gis.api.negotiate import choose_format, known_parameters
+from gis.api.negotiate import choose_format, choose_language, known_parameters
 from gis.api.state import State, state_of
 from gis.errors import NotFoundError
 
-_FORMATS: Final = {"json": (shown.JSON,)}
+_FORMATS: Final = {"json": (shown.JSON,), "html": ("text/html",)}
 
 
 async def all_rules(request: Request) -> Response:
     """All rules, in the order of the catalogue of rules."""
-    state = state_of(request)
-    known_parameters(request, ("f", "lang"))
-    choose_format(request, _FORMATS)
+    state, output, language = _asked(request)
     told = await asyncio.to_thread(_told, state)
-    return shown.answer(request, state, orjson.dumps({"rules": list(told.values())}), shown.JSON)
+    return await _shown(request, state, output, language, "rules.html", {"rules": list(told.values())})
 
 
 async def one_rule(request: Request) -> Response:
     """One of them."""
-    state = state_of(request)
-    known_parameters(request, ("f", "lang"))
-    choose_format(request, _FORMATS)
+    state, output, language = _asked(request)
     told = (await asyncio.to_thread(_told, state)).get(request.path_params["rule"])
     if told is None:
         raise NotFoundError("there is no such rule", hint="see /rules for the list")
-    return shown.answer(request, state, orjson.dumps(told), shown.JSON)
+    return await _shown(request, state, output, language, "rule.html", told)
+
+
+def _asked(request: Request) -> tuple[State, str, str]:
+    state = state_of(request)
+    known_parameters(request, ("f", "lang"))
+    return state, choose_format(request, _FORMATS), choose_language(request, state.city.languages)
+
+
+async def _shown(
+    request: Request, state: State, output: str, language: str, template: str, document: dict[str, Any]
+) -> Response:
+    vary = {"Vary": "Accept, Accept-Language, Authorization"}
+    if output == "json":
+        return shown.answer(request, state, orjson.dumps(document), shown.JSON, vary)
+    from gis.api.ogc import html  # jinja2 costs a start 0.1 s
+
+    page = await asyncio.to_thread(
+        html.render,
+        template,
+        document,
+        base=state.base_url(request),
+        path=request.url.path,
+        language=language,
+        city=state.city,
+    )
+    more = {**vary, "Content-Language": language}
+    return shown.answer(request, state, page.encode(), "text/html; charset=utf-8", more)
 
 
 def _told(state: State) -> dict[str, dict[str, Any]]:

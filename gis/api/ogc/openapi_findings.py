@@ -101,6 +101,7 @@ def parameters(language: str) -> dict[str, Any]:
 def paths() -> dict[str, Any]:
     """Path items."""
     plain = [ref("parameters", "jsonFormat"), ref("parameters", "language")]
+    pages = [ref("parameters", "documentFormat"), ref("parameters", "language")]
     counted = [ref("parameters", "countedBox"), ref("parameters", "countedFilter")]
     return {
         "/findings/summary": {
@@ -108,9 +109,9 @@ def paths() -> dict[str, Any]:
                 "findings.summary", "Findings counted by what they are", [*counted, *plain], "findingCounts"
             )
         },
-        "/rules": {"get": _get("rules", "What the checks look for", plain, "rules")},
+        "/rules": {"get": _get("rules", "What the checks look for", pages, "rules")},
         "/rules/{rule}": {
-            "get": _get("rules.one", "What a rule looks for", [ref("parameters", "ruleId"), *plain], "rule")
+            "get": _get("rules.one", "What a rule looks for", [ref("parameters", "ruleId"), *pages], "rule")
         },
         "/findings/accept": {
             "post": _post("findings.accept", "Accept findings with a reason (stewards)", plain, "accepting")

@@ -3,7 +3,7 @@ import type { Feature, Geometry } from "geojson";
 import { attributes, formatValue } from "./attributes.ts";
 import { copyText } from "./clipboard.ts";
 import { h, iconButton } from "./dom.ts";
-import { type Found, MOST } from "./identify.ts";
+import { type Beneath, type Found, MOST } from "./identify.ts";
 import { onLanguage, pick, t } from "./i18n.ts";
 import { type Icons, layerSwatch } from "./legend.ts";
 import { getJson } from "./server.ts";
@@ -17,6 +17,8 @@ export interface CardHost {
   chosen(feature: Found | null, geometry: Geometry | null, point: [number, number] | null): void;
   zoomTo(geometry: Geometry): void;
   say(text: string): void;
+  /** What the server knows of a point; null when it is not asked. */
+  beneath(point: [number, number], signal: AbortSignal): Promise<Beneath | null>;
   /** Buttons for the chosen feature, beside the card's own. */
   actions(feature: Found, full: Feature): HTMLElement[];
 }
@@ -27,6 +29,10 @@ export class Card {
   readonly #icons: Icons;
   #point: [number, number] | null = null;
   #found: readonly Found[] = [];
+  /** Those of #found that are drawn on the map come first: so many. */
+  #drawn = 0;
+  #beneath: Beneath | null = null;
+  #looking: AbortController | null = null;
   #open: Found | null = null;
   #geometry: Geometry | null = null;
   #request: AbortController | null = null;
@@ -46,14 +52,38 @@ export class Card {
   show(point: [number, number] | null, found: readonly Found[]): void {
     this.#point = point;
     this.#found = found;
+    this.#drawn = found.length;
+    this.#beneath = null;
     this.#full.clear();
     this.element.hidden = false;
     this.#choose(found[0] ?? null);
+    this.#looking?.abort();
+    if (point) void this.#look(point);
+  }
+
+  /** What is drawn is on the card at once; what the server knows beside it joins it below. */
+  async #look(point: [number, number]): Promise<void> {
+    const looking = new AbortController();
+    this.#looking = looking;
+    try {
+      const beneath = await this.#host.beneath(point, looking.signal);
+      if (looking.signal.aborted || !beneath) return;
+      const here = new Set(this.#found.map(({ layer, fid }) => `${layer.id}/${fid}`));
+      this.#beneath = beneath;
+      this.#found = [...this.#found, ...beneath.found.filter(({ layer, fid }) => !here.has(`${layer.id}/${fid}`))];
+      const [first] = this.#found;
+      if (this.#drawn === 0 && first && !this.#open) this.#choose(first);
+      else this.#build();
+    } catch (error) {
+      // The card does without; a server that is away says so where attributes are fetched.
+      if (!looking.signal.aborted) console.warn(error);
+    }
   }
 
   close(): void {
     if (this.element.hidden) return;
     this.#request?.abort();
+    this.#looking?.abort();
     this.element.hidden = true;
     this.#point = null;
     this.#found = [];
@@ -112,6 +142,7 @@ export class Card {
         { class: "card-body", "aria-live": "polite" },
         ...(count === 0 ? [h("p", { class: "empty" }, t("nothingHere"))] : this.#groups(shown, failure)),
         count > MOST ? h("p", { class: "empty" }, t("moreFeatures", { count: count - MOST })) : null,
+        this.#beneath?.more ? h("p", { class: "empty" }, this.#beneath.more()) : null,
       ),
     );
     if (focused) this.element.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
@@ -148,6 +179,7 @@ export class Card {
     const open = feature === this.#open;
     const full = this.#full.get(feature);
     const label = this.#label(feature);
+    const notes = this.#beneath?.notes(feature, this.#found.indexOf(feature) < this.#drawn) ?? [];
     const button = h(
       "button",
       {
@@ -158,7 +190,13 @@ export class Card {
         onclick: () => this.#choose(open ? null : feature),
       },
       layerSwatch(feature.layer, this.#icons),
-      h("span", { class: "title" }, pick(feature.layer.title), label ? h("small", {}, label) : null),
+      h(
+        "span",
+        { class: "title" },
+        pick(feature.layer.title),
+        label ? h("small", {}, label) : null,
+        notes.length > 0 ? h("small", { class: "notes" }, notes.join(" · ")) : null,
+      ),
     );
     const item = h("article", { class: open ? "feature open" : "feature" }, button);
     item.dataset["layer"] = feature.layer.id;

@@ -10,6 +10,15 @@ export interface Found {
   properties: Record<string, unknown>;
 }
 
+/** What the server knows of a point beside what is drawn there. */
+export interface Beneath {
+  found: readonly Found[];
+  /** Short remarks on a feature; `drawn`: it was found on the map. */
+  notes(feature: Found, drawn: boolean): string[];
+  /** Says that there is more than was told. */
+  more: (() => string) | null;
+}
+
 /** Pixels around the click in which a line or a point counts as hit: a finger is blunter than a mouse. */
 const TOLERANCE = { mouse: 4, touch: 12 };
 /** More than a person reads; the card says how many were left out. */

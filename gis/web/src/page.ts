@@ -88,6 +88,8 @@ export class Page {
         chosen: (feature, geometry, point) => this.#choose(feature, geometry, point),
         zoomTo: (geometry) => this.#zoomTo(bounds(geometry), FEATURE_ZOOM),
         say: (text) => this.#status.say(text),
+        beneath: async (point, signal) =>
+          (await import("./ask/beneath.ts")).beneath(this.#context, point, signal),
         actions: (feature, full) => this.#actions(feature, full),
       },
       this.#icons,

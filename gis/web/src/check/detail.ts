@@ -46,6 +46,8 @@ export class Detail {
   #finding: Feature;
   #mends: Feature[] | null = null;
   #said = "";
+  /** The parts that the reader unfolded stay so when the rest arrives. */
+  readonly #unfolded = new Set<string>();
   #failure = "";
 
   /** `changed`: the finding was accepted, opened again or mended. */
@@ -144,6 +146,12 @@ export class Detail {
     );
   }
 
+  #folded(key: "whyRule" | "accept", ...content: HTMLElement[]): HTMLElement {
+    const part = h("details", { open: this.#unfolded.has(key) }, h("summary", {}, t(key)), ...content);
+    part.addEventListener("toggle", () => (part.open ? this.#unfolded.add(key) : this.#unfolded.delete(key)));
+    return part;
+  }
+
   #features(): HTMLElement[] {
     const named = namedFeatures(this.#properties["features"]);
     if (named.length === 0) return [];
@@ -160,10 +168,8 @@ export class Detail {
   }
 
   #explanation(rule: Rule): HTMLElement {
-    return h(
-      "details",
-      {},
-      h("summary", {}, t("whyRule")),
+    return this.#folded(
+      "whyRule",
       h("p", {}, pick(rule.explanation)),
       ...rule.parameters.map((one) =>
         h("p", { class: "tool-hint" }, `${pick(one.title)}: ${String(one.default ?? "–")} ${one.unit}`.trim()),
@@ -171,7 +177,7 @@ export class Detail {
       h("p", { class: "tool-hint" }, t("source", { source: rule.source })),
       h(
         "a",
-        { class: "text-button", href: `/rules/${encodeURIComponent(rule.id)}`, target: "_blank", rel: "noopener" },
+        { class: "text-button", href: `/rules/${encodeURIComponent(rule.id)}?f=html&lang=${language()}`, target: "_blank", rel: "noopener" },
         t("ruleDocument", { rule: rule.id }),
       ),
     );
@@ -234,10 +240,8 @@ export class Detail {
         this.#say("/findings/accept", { ids, reason: reason.value, until: until.value || null }),
       );
     parts.push(
-      h(
-        "details",
-        {},
-        h("summary", {}, t("accept")),
+      this.#folded(
+        "accept",
         h(
           "form",
           { class: "accept-form", onsubmit: accept },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { placed, type Section } from "../src/section/answer.ts";
+import { groundOf, onGround, placed, type Section } from "../src/section/answer.ts";
 import { exaggeration, heightAt, rowsFor, spread, ticks } from "../src/section/layout.ts";
 
 test("ticks are round and inside", () => {
@@ -48,5 +48,18 @@ test("cuts are numbered from left to right; a depth counts from the ground to th
   };
   assert.deepEqual(placed(section).map(({ number, middle, uncertain }) => [number, middle, uncertain]), [[1, 0.5, true], [2, 0.8, false], [3, null, true]]);
   const level = { ...section, ground: [[0, null], [20, null]] as Section["ground"] };
+  assert.equal(groundOf(level).kind, "level");
   assert.deepEqual(placed(level).map(({ middle }) => middle), [null, -1.2, null]);
+  // a work whose level and depth are both known tells where the ground is
+  const both = { ...level, cuts: [...level.cuts, { ...CUT, station_m: 18, depth_m: 1, elevation_m: 0.8 }] };
+  assert.deepEqual(groundOf(both), { kind: "derived", line: [[18, 2]] });
+  assert.deepEqual(placed(both).map(({ middle }) => middle), [0.5, 0.8, null, 0.8]);
+});
+
+test("what lies on the ground has no number, and ends with the line", () => {
+  const cuts = [{ ...CUT, layer: "road", station_m: 2, depth_m: null, elevation_m: null, width_m: 10 }, { ...CUT, station_m: 5, depth_m: 1, elevation_m: null }];
+  const section: Section = { length_m: 20, ground: [[0, null]], cuts, verdicts: [] };
+  const isRoad = (layer: string): boolean => layer === "road";
+  assert.deepEqual(placed(section, isRoad).map(({ number, cut }) => [number, cut.layer]), [[1, "l"]]);
+  assert.deepEqual(onGround(section, isRoad).map(({ from, to }) => [from, to]), [[0, 7]]);
 });

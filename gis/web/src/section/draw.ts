@@ -1,8 +1,8 @@
 /** A section across utilities as a drawing: to scale, the ground above, every cut at its depth. */
 import { svg } from "../dom.ts";
 import { formatNumber } from "../i18n.ts";
-import { hasHeights, type Placed, placed, type Section } from "./answer.ts";
-import { rowsFor, spread } from "./layout.ts";
+import { type Cut, groundOf, onGround, type Placed, placed, type Section } from "./answer.ts";
+import { heightAt, rowsFor, spread } from "./layout.ts";
 import { path, Plot, round, text } from "./plot.ts";
 
 const BADGE = 19;
@@ -15,6 +15,9 @@ export interface SectionLook {
   label: string;
   unknown: string;
   colour(layer: string): string;
+  /** Roads, buildings, parcels: they lie on the ground. */
+  isSurface(layer: string): boolean;
+  title(cut: Cut): string;
   /** A cut was pointed at (null: none any longer) or chosen. */
   pointed(number: number | null): void;
   chosen(one: Placed): void;
@@ -27,9 +30,8 @@ export interface Drawn {
 }
 
 export function drawSection(section: Section, look: SectionLook): Drawn {
-  const cuts = placed(section);
-  const heights = hasHeights(section);
-  const ground = section.ground.map(([at, height]): [number, number | null] => [at, heights ? height : 0]);
+  const cuts = placed(section, look.isSurface);
+  const { line: ground, kind } = groundOf(section);
   const known = cuts.filter(({ middle }) => middle !== null);
   const levels = ground.map(([, height]) => height).filter((height) => height !== null);
   const reach = known.flatMap(({ middle, height }) => [(middle ?? 0) - height / 2, (middle ?? 0) + height / 2]);
@@ -39,11 +41,12 @@ export function drawSection(section: Section, look: SectionLook): Drawn {
   const plot = new Plot(
     { length: section.length_m, low, high: top + 0.15 },
     look.width,
-    16 + rows * (BADGE + 3) + (cuts.length > known.length ? 22 : 0),
+    34 + rows * (BADGE + 3) + (cuts.length > known.length ? 22 : 0),
     look.label,
     look.stretch,
   );
-  drawGround(plot, ground, section.length_m);
+  drawGround(plot, ground, section.length_m, kind === "derived");
+  drawSurface(plot, section, ground, look);
   for (const verdict of section.verdicts.filter(({ ok }) => !ok)) {
     const [a, b] = [verdict.a, verdict.b].map((index) => cuts.find(({ cut }) => cut === section.cuts[index]));
     if (a && b && a.middle !== null && b.middle !== null) drawVerdict(plot, a, b, verdict.measured_m);
@@ -52,7 +55,12 @@ export function drawSection(section: Section, look: SectionLook): Drawn {
   return { element: plot.element, stretch: plot.stretch, cuts };
 }
 
-export function drawGround(plot: Plot, ground: readonly (readonly [number, number | null])[], length: number): void {
+export function drawGround(
+  plot: Plot,
+  ground: readonly (readonly [number, number | null])[],
+  length: number,
+  derived = false,
+): void {
   const line = ground.flatMap(([at, height]): [number, number][] => (height === null ? [] : [[plot.x(at), plot.y(height)]]));
   const [first] = line;
   const last = line.at(-1);
@@ -60,7 +68,28 @@ export function drawGround(plot: Plot, ground: readonly (readonly [number, numbe
   // Beyond the outermost known points the ground goes on level, as heightAt has it.
   const whole: [number, number][] = [[plot.x(0), first[1]], ...line, [plot.x(length), last[1]]];
   const soil: [number, number][] = [...whole, [plot.x(length), plot.bottom], [plot.x(0), plot.bottom]];
-  plot.inside.append(svg("path", { class: "plot-soil", d: `${path(soil)}Z` }), svg("path", { class: "plot-ground", d: path(whole) }));
+  plot.inside.append(svg("path", { class: "plot-soil", d: `${path(soil)}Z` }), svg("path", { class: derived ? "plot-ground derived" : "plot-ground", d: path(whole) }));
+}
+
+/** Roads and buildings as strips on the ground; a strip's name where it has room. */
+function drawSurface(plot: Plot, section: Section, ground: readonly (readonly [number, number | null])[], look: SectionLook): void {
+  const strips = onGround(section, look.isSurface).toSorted((a, b) => b.to - b.from - (a.to - a.from));
+  for (const { cut, from, to } of strips) {
+    const places = [from, ...ground.map(([at]) => at).filter((at) => at > from && at < to), to];
+    const top = places.map((at): [number, number] => [plot.x(at), plot.y(heightAt(ground, at) ?? 0) - 3]);
+    const strip = svg("path", { class: "plot-strip", d: path(top), stroke: look.colour(cut.layer) });
+    const name = svg("title", {});
+    name.textContent = look.title(cut);
+    strip.append(name);
+    plot.inside.append(strip);
+    const width = plot.x(to) - plot.x(from);
+    const words = look.title(cut);
+    if (width < words.length * 6.2) continue;
+    const middle = (from + to) / 2;
+    plot.inside.append(text(plot.x(middle), plot.y(heightAt(ground, middle) ?? 0) - 8, words, "middle"));
+    // One name at a place is read; the widest strip comes first.
+    break;
+  }
 }
 
 function drawVerdict(plot: Plot, a: Placed, b: Placed, measured: number): void {

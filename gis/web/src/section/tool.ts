@@ -8,7 +8,7 @@ import { readPlaces, writePlaces } from "../polyline.ts";
 import { getJson } from "../server.ts";
 import { Sketch } from "../sketch.ts";
 import type { Field } from "../types.ts";
-import { hasHeights, type Placed, type Section } from "./answer.ts";
+import { groundOf, onGround, type Placed, type Section } from "./answer.ts";
 import { drawSection } from "./draw.ts";
 import { EXAGGERATIONS } from "./layout.ts";
 import { saveDrawing } from "./save.ts";
@@ -16,6 +16,7 @@ import { TEXTS } from "./texts.ts";
 
 const t = texts(TEXTS);
 const WIDTHS = [1, 2, 5, 10];
+const HINTS = { model: "heights", derived: "derived", level: "depths" } as const;
 
 let present: SectionTool | null = null;
 let listening = false;
@@ -161,6 +162,8 @@ class SectionTool implements ToolPanel {
       label: t("drawing", { length: formatNumber(section.length_m, 1), count }),
       unknown: t("unknown"),
       colour: (layer) => layerColour(this.#context, layer),
+      isSurface: this.#isSurface,
+      title: ({ layer, title }) => `${pick(this.#context.state.layers.get(layer)?.title)} ${title}`.trim(),
       pointed: (number) => this.#mark(number),
       chosen: ({ cut }) => this.#context.openFeature(cut.layer, cut.fid),
     });
@@ -168,10 +171,11 @@ class SectionTool implements ToolPanel {
     const save = (): void => saveDrawing(drawn.element, "bandoso-section");
     this.#result.replaceChildren(
       h("div", { class: "section-drawing" }, drawn.element),
-      h("p", { class: "tool-hint" }, t(hasHeights(section) ? "heights" : "depths", { stretch: formatNumber(drawn.stretch) })),
+      h("p", { class: "tool-hint" }, t(HINTS[groundOf(section).kind], { stretch: formatNumber(drawn.stretch) })),
       ...(uncertain ? [h("p", { class: "tool-hint" }, t("uncertain"))] : []),
-      ...(section.more ? [h("p", { class: "section-note" }, t("more"))] : []),
+      ...(section.complete === false ? [h("p", { class: "section-note" }, t("more"))] : []),
       this.#verdicts(section, drawn.cuts),
+      ...this.#surface(section),
       this.#table(section, drawn.cuts),
       h("button", { type: "button", class: "small-button", onclick: save }, t("save")),
     );
@@ -202,9 +206,26 @@ class SectionTool implements ToolPanel {
     return h("div", { class: "section-verdicts" }, h("h3", {}, t("verdicts")), h("ul", {}, ...items), h("p", { class: "tool-hint" }, summary));
   }
 
+  readonly #isSurface = (id: string): boolean => {
+    const layer = this.#context.state.layers.get(id);
+    return layer !== undefined && !layer.fields.some(({ name }) => name === "depth_m");
+  };
+
+  #surface(section: Section): HTMLElement[] {
+    const strips = onGround(section, this.#isSurface).toSorted((a, b) => a.from - b.from);
+    if (strips.length === 0) return [];
+    const items = strips.map(({ cut, from, to }) => {
+      const title = pick(this.#context.state.layers.get(cut.layer)?.title) || cut.layer;
+      const open = (): void => this.#context.openFeature(cut.layer, cut.fid);
+      const button = h("button", { type: "button", class: "text-button", onclick: open }, `${title} ${cut.title}`);
+      return h("li", {}, button, ` ${formatNumber(from, 1)}–${formatNumber(to, 1)} m`);
+    });
+    return [h("details", { class: "section-surface" }, h("summary", {}, t("surface", { count: items.length })), h("ul", {}, ...items))];
+  }
+
   #table(section: Section, cuts: readonly Placed[]): HTMLElement {
     const metres = (value: number | null): string => (value === null ? "–" : formatNumber(value, 2));
-    const heights = hasHeights(section);
+    const heights = groundOf(section).kind !== "level";
     const head = ["number", "asset", "station", "depth", ...(heights ? (["level"] as const) : []), "size", "quality"] as const;
     const rows = cuts.map(({ cut, number, middle }) => {
       const layer = this.#context.state.layers.get(cut.layer);

@@ -65,7 +65,7 @@ def installed(folder: Path) -> Path:
 def get(url: str, **headers: str) -> tuple[int, bytes]:
     request = urllib.request.Request(url, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -112,6 +112,14 @@ def test_the_wheel_serves_map_features_tiles_and_styles(installed: Path, folder:
         status, body = get(glyphs)
         assert status == 200
         assert len(body) > 1000
+        # fonts and icons of prints are in the wheel, and so is what makes images of them
+        printed = f"{base}/print?center=106.7215,10.7785&scale=2000&layers=water_valve,base_road"
+        status, body = get(printed)
+        assert status == 200, body
+        assert body.startswith(b"%PDF-1.7")
+        status, body = get(printed.replace("/print", "/image"))
+        assert status == 200, body
+        assert body.startswith(b"\x89PNG")
         lon, lat = json.loads(get(f"{base}/catalogue")[1])["city"]["view"][:2]
         assert -180 <= lon <= 180
         assert -90 <= lat <= 90

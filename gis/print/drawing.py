@@ -79,6 +79,8 @@ class LayerDrawing:
         self._inks = [Ink() for _ in self._painted]
         self._paints: list[dict[tuple[Any, ...], Paint | None]] = [{} for _ in self._painted]
         self._met: set[tuple[Any, ...]] = set()
+        #: Parts of the style (Symbol.id after the layer's) that drew something.
+        self.parts: set[str] = set()
         #: Indexes of the legend's entries that are on the map.
         self.shown: set[int] = set()
         self.labels: list[list[Candidate]] = [[] for _ in self._texts]
@@ -106,6 +108,7 @@ class LayerDrawing:
         for one, known, ink in zip(self._painted, self._paints, self._inks, strict=True):
             for paint, chosen in _grouped(keys, partial(self._paint, one, known)):
                 ink.write(self._drawn(paint, chosen, batch))
+                self.parts.add(one.id.removeprefix(f"{self.layer.id}-"))
         for one, found in zip(self._texts, self.labels, strict=True):
             self._label(one, found, rows, batch)
 

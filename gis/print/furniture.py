@@ -37,6 +37,8 @@ class Drawn:
 
     #: Layers with the entries of their legends, in drawing order of the catalogue.
     signs: list[Sign] = field(default_factory=list)
+    #: Parts of their styles that drew something.
+    parts: set[str] = field(default_factory=set)
     #: Layers that are not shown at this scale, drawn from what stands for their features, narrowed down.
     unseen: list[Layer] = field(default_factory=list)
     low: list[Layer] = field(default_factory=list)
@@ -85,7 +87,10 @@ class Furniture:
             self._stack(blocks, panel.x, panel.y + space)
             top = panel.top - self._layout.band * 0.2
             self._signs.draw(
-                drawn.signs, Rect(panel.x, panel.y + space, panel.width, top - panel.y - space), 1
+                drawn.signs,
+                drawn.parts,
+                Rect(panel.x, panel.y + space, panel.width, top - panel.y - space),
+                1,
             )
             return
         # Upright: the blocks fill columns from the left, the legend has the rest.
@@ -97,7 +102,7 @@ class Furniture:
             block.draw(x, top)
             top -= block.height
         x += share + gap
-        self._signs.draw(drawn.signs, Rect(x, panel.y, panel.right - x, panel.height), 1)
+        self._signs.draw(drawn.signs, drawn.parts, Rect(x, panel.y, panel.right - x, panel.height), 1)
 
     def _stack(self, blocks: Sequence[Block], x: float, top: float) -> None:
         for block in blocks:

@@ -20,6 +20,16 @@ _ROW: Final = 1.42
 #: mm on A4 of the narrowest column.
 _NARROW: Final = 3000
 
+_GREY: Final = "#6f6f6f"
+_LINE: Final[dict[str, Any]] = {"kind": "line", "colour": _GREY, "width": 2.5, "dash": None}
+#: Part of a style (tiles.style) -> its sign.
+COMMON: Final[dict[str, dict[str, Any]]] = {
+    "line-planned": {**_LINE, "dash": [2.0, 2.0], "colour": "#939393"},
+    "line-retired": {**_LINE, "dash": [1.0, 3.0], "colour": "#b7b7b7"},
+    "uncertain": {**_LINE, "width": 9.0, "colour": "#d4d4d4"},
+    "arrow": {"kind": "point", "icon": "flow_arrow", "colour": _GREY, "width": 4.0, "outline": None},
+}
+
 #: A layer, with those entries of its legend (tiles.legend) that are on the map.
 Sign = tuple[Layer, list[dict[str, Any]]]
 #: Text, whether it heads a sector, and the entry.
@@ -32,13 +42,15 @@ class Legend:
     def __init__(self, pen: Pen, language: str, pixel: float) -> None:
         self._pen, self._language, self._pixel = pen, language, pixel
 
-    def draw(self, signs: list[Sign], rect: Rect, columns: int) -> None:
-        """At least so many columns; what finds no room is counted."""
+    def draw(self, signs: list[Sign], parts: set[str], rect: Rect, columns: int) -> None:
+        """In at least so many columns. ``parts``: what of the layers' styles is on the map, with signs of its
+        own. What finds no room is counted.
+        """
         pen, t = self._pen, TEXTS[self._language]
         size, line, head = pen.size(BODY), _ROW * pen.size(BODY), pen.size(9)
         pen.text(rect.x, rect.top - head, t["legend"], 9, face=BOLD)
         top = rect.top - 1.5 * head
-        rows = self._rows(signs)
+        rows = [*self._rows(signs), *self._common(parts)] if signs else []
         if not rows:
             for n, text in enumerate(wrapped(t["nothing"], size, rect.width)):
                 pen.text(rect.x, top - size * (LINE * n + 1), text, BODY)
@@ -48,13 +60,13 @@ class Legend:
         columns = max(columns, min(-(-len(rows) // per_column), most))
         gap = 200 * pen.growth
         wide = (rect.width - (columns - 1) * gap) / columns
-        room = per_column * columns
+        room = per_column * columns - (columns - 1)  # a head may go over to the next column
         if len(rows) > room:
             left = sum(1 for _, _, entry in rows[room - 1 :] if entry is not None)
             rows = [*rows[: room - 1], (t["more_signs"].format(count=left), False, None)]
-        for n, row in enumerate(rows):
-            x = rect.x + (n // per_column) * (wide + gap)
-            self._row(x, top - (n % per_column + 1) * line, wide, row)
+        for n, column in enumerate(_columns(rows, columns, per_column)):
+            for k, row in enumerate(column, 1):
+                self._row(rect.x + n * (wide + gap), top - k * line, wide, row)
 
     def _in(self, text: Any) -> str:
         return str(text.en if self._language == "en" else text.vi)
@@ -75,6 +87,12 @@ class Legend:
                     own = f"{title}: {own[:1].lower()}{own[1:]}"  # "Combined" says little alone
                 rows.append((own, False, entry))
         return rows
+
+    def _common(self, parts: set[str]) -> list[Row]:
+        """What means the same in every layer."""
+        t = TEXTS[self._language]
+        rows: list[Row] = [(t[f"sign-{name}"], False, sign) for name, sign in COMMON.items() if name in parts]
+        return [(t["common"], True, None), *rows] if rows else []
 
     def _row(self, x: float, y: float, wide: float, row: Row) -> None:
         text, strong, entry = row
@@ -128,3 +146,17 @@ class Legend:
         disc = Circle(entry["colour"], min(entry["width"], 7.0), 1.0, entry["outline"] or "#ffffff", 0.5)
         name = pen.palette.disc(disc, pixel)
         pen.ink.write(f"q 1 0 0 1 {number_text(x)} {number_text(y)} cm {name} Do Q\n")
+
+
+def _columns(rows: list[Row], count: int, most: int) -> list[list[Row]]:
+    """The rows in columns of about the same length; a column does not end with the head of the next."""
+    even = min(most, -(-len(rows) // count) + 1)
+    found: list[list[Row]] = [[]]
+    for row in rows:
+        if len(found[-1]) >= even and len(found) < count:
+            heads = found[-1][-1:] if found[-1][-1][1] else []
+            if heads:
+                found[-1].pop()
+            found.append(heads)
+        found[-1].append(row)
+    return found

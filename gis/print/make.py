@@ -32,7 +32,7 @@ MOST_BYTES: Final = 80_000_000
 #: Features that are drawn at a time.
 _BATCH: Final = 4000
 #: Seconds that a map may take.
-SECONDS: Final = 120.0
+SECONDS: Final = 240.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class _Work:
             if layer.id in found and found[layer.id].shown:
                 entries = found[layer.id].entries
                 drawn.signs.append((layer, [entries[n] for n in sorted(found[layer.id].shown)]))
+                drawn.parts |= found[layer.id].parts
         drawn.underground = any(layer.field("quality_level") for layer, _ in drawn.signs)
         return drawn
 

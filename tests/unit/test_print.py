@@ -20,6 +20,7 @@ from gis.print import UNIT, shapes
 from gis.print.expressions import Feature, UnknownExpression, compiled
 from gis.print.fonts import BOLD, REGULAR, clean, faces, width, wrapped
 from gis.print.labels import Candidate, Room, place
+from gis.print.legend import _columns
 from gis.print.order import read_image, read_print
 from gis.print.page import Page
 from gis.print.palette import Palette, icons
@@ -180,6 +181,18 @@ def test_a_file_is_bounded_and_what_viewers_read() -> None:
     assert document.get_metadata_dict()["Title"] == "Bản đồ (thử) \\"
     assert document[0].get_size() == pytest.approx((28.3465, 28.3465), abs=1e-3)
     document.close()
+
+
+@pytest.mark.parametrize("count", range(1, 70, 3))
+def test_a_legend_stands_in_columns_that_fit(count: int) -> None:
+    rows = [(str(n), n % 4 == 0, None) for n in range(count)]
+    for columns in (1, 2, 3):
+        most = -(-(count + columns - 1) // columns)
+        made = _columns(rows, columns, most)
+        assert [row for column in made for row in column] == rows
+        assert len(made) <= columns
+        assert max(map(len, made)) <= most
+        assert not any(column[-1][1] for column in made[:-1] if column)
 
 
 def test_png_is_what_others_read() -> None:

@@ -36,14 +36,14 @@ def keep_filled(owner_dsn: str, stop: threading.Event) -> None:
 
 def _follow(connection: psycopg.Connection, owner_dsn: str, stop: threading.Event) -> None:
     while not stop.is_set():
+        if names_due(connection):  # they are read in seconds, and nothing finds them until then
+            fill_names(connection)
         if gaps(connection):
             started = time.monotonic()
             if stop.wait(_GIVE_WAY):
                 return
             if rows := fill(owner_dsn, connections=1, stopping=stop.is_set):
                 LOG.info("%d features prepared for the web in %.1f s", rows, time.monotonic() - started)
-        if names_due(connection):
-            fill_names(connection)
         for _ in range(round(_LOOK / 0.5)):
             if stop.is_set() or list(connection.notifies(timeout=0.5, stop_after=1)):
                 break

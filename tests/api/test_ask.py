@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import psycopg
 import pyogrio
 import pytest
 
+from gis import crs
+from gis.checks.law import law_of
+from gis.city import City
 from layers.registry import Catalogue
 from tests.api.problem import assert_problem
+from tests.api.process import Server
 from tests.api.sample import VECTORS
 
 SHARED = True
@@ -185,3 +192,120 @@ def test_a_drawing_has_layers_and_heights(server: str, tmp_path: Path) -> None:
 def test_wrong_wishes_are_refused(server: str, body: dict[str, Any]) -> None:
     wrong = httpx.post(f"{server}/export", json={"bbox": BOX, "layers": LAYERS, **body})
     assert_problem(wrong, 400)
+
+
+# -- sections and profiles
+
+#: A street that no other test knows: EPSG:9210.
+X, Y = 598000.0, 1197000.0
+
+
+def degrees(*places: tuple[float, float]) -> str:
+    xy = np.array(places)
+    lon, lat = crs.transform_xy(xy[:, 0], xy[:, 1], 9210, 4326)
+    return ",".join(f"{a:.10f},{b:.10f}" for a, b in zip(lon, lat, strict=True))
+
+
+@pytest.fixture(scope="module")
+def street(running: Server) -> Iterator[dict[str, int]]:
+    """A water pipe, a sewer 1.5 m beside it and a cable in a duct across both, along y; fid by asset id."""
+    line = "SRID=9210;LINESTRING Z ({} {} {},{} {} {})"
+    fids: dict[str, int] = {}
+    with psycopg.connect(running.db.owner_dsn, autocommit=True) as connection:
+
+        def add(layer: str, asset_id: str, wkt: str, **values: Any) -> None:
+            names = ["asset_id", "geom", *values]
+            row = connection.execute(
+                f"INSERT INTO layer.{layer} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+                " RETURNING fid".encode(),
+                [asset_id, wkt, *values.values()],
+            ).fetchone()
+            assert row
+            fids[asset_id] = row[0]
+
+        pipe = line.format(X, Y, 1.0, X, Y + 100, 1.0)
+        add("water_pipe", "s-water", pipe, diameter_mm=200, depth_m=1.2, quality_level="A")
+        for n, (up, down) in enumerate(((0.9, 0.8), (0.8, 0.7), (0.7, 0.5))):
+            wkt = line.format(X + 1.5, Y + 100 - 40 * n, up, X + 1.5, Y + 60 - 40 * n, down)
+            add("drainage_conduit", f"s-pipe{n}", wkt, system="foul", diameter_mm=400, shape="circular",
+                invert_up_m=up, invert_down_m=down, depth_m=1.5)  # fmt: skip
+        for n in range(4):
+            wkt = f"SRID=9210;POINT Z ({X + 1.5} {Y + 100 - 40 * n} 2)"
+            add("drainage_manhole", f"s-hole{n}", wkt, ground_level_m=2.5, invert_m=0.9 - 0.1 * n)
+        add("telecom_duct", "s-duct", line.format(X - 5, Y + 50, 0.9, X + 5, Y + 50, 0.9),
+            duct_diameter_mm=110)  # fmt: skip
+        yield fids
+        for layer in ("water_pipe", "drainage_conduit", "drainage_manhole", "telecom_duct"):
+            connection.execute(f"DELETE FROM layer.{layer} WHERE asset_id LIKE 's-%'".encode())
+
+
+def test_a_section_with_the_clearances_of_law(server: str, street: dict[str, int], city: City) -> None:
+    line = degrees((X - 4, Y + 70), (X + 6, Y + 70))
+    found = httpx.get(f"{server}/section", params={"line": line, "width": "0"}, timeout=60).json()
+    assert found["length_m"] == pytest.approx(10, abs=0.001)
+    cuts = {one["asset_id"]: one for one in found["cuts"]}
+    water, sewer = cuts["s-water"], cuts["s-pipe0"]
+    assert "s-duct" not in cuts
+    assert (water["station_m"], sewer["station_m"]) == (
+        pytest.approx(4, abs=0.001),
+        pytest.approx(5.5, abs=0.001),
+    )
+    assert (water["elevation_m"], water["depth_m"], water["width_m"]) == (1.0, 1.2, 0.2)
+    assert water["quality"] == "A"
+    # its Z and levels are those of the invert
+    assert sewer["elevation_m"] == pytest.approx(0.8 + 0.1 * 10 / 40 + 0.2, abs=0.001)
+    (verdict,) = [
+        v
+        for v in found["verdicts"]
+        if {found["cuts"][v[k]]["asset_id"] for k in "ab"} == {"s-water", "s-pipe0"}
+    ]
+    law = law_of(city, city.today())
+    wanted = max(
+        law.clearance_m("water", "sewage", "horizontal") or 0,
+        float(law.parallel_water_m(np.array([200.0]))[0]),
+    )
+    assert (verdict["rule"], verdict["kind"], verdict["ok"]) == ("XLY-03", "horizontal", False)
+    assert verdict["required_m"] == wanted
+    assert verdict["measured_m"] == pytest.approx(1.5 - 0.1 - 0.2, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "line=1,2,3", "line=106.7,10.7,106.7,10.7", "line=106.7,10.7,106.9,10.9", "line=106.7,10.7,x,1",
+     "line=106.7,10.7,106.701,10.7&width=-1", "line=nan,nan,1,1", "line=" + "106.7,10.7," * 50 + "1,1"],
+)  # fmt: skip
+def test_wrong_sections_are_refused(server: str, query: str) -> None:
+    assert_problem(httpx.get(f"{server}/section?{query}"), 400)
+
+
+def test_a_run_downstream(server: str, street: dict[str, int]) -> None:
+    params = {"layer": "drainage_manhole", "fid": str(street["s-hole0"])}
+    found = httpx.get(f"{server}/profile", params=params, timeout=60).json()
+    assert [p["asset_id"] for p in found["pipes"]] == ["s-pipe0", "s-pipe1", "s-pipe2"]
+    assert [n["asset_id"] for n in found["nodes"]] == ["s-hole0", "s-hole1", "s-hole2", "s-hole3"]
+    assert [n["station_m"] for n in found["nodes"]] == [0, 40, 80, 120]
+    assert found["length_m"] == 120
+    first = found["pipes"][0]
+    assert (first["invert_from_m"], first["invert_to_m"], first["diameter_mm"]) == (0.9, 0.8, 400)
+    assert first["slope"] == 0.0025
+    assert found["nodes"][0]["ground_m"] == 2.5
+    # from the middle; and to another
+    params = {"layer": "drainage_conduit", "fid": str(street["s-pipe1"])}
+    assert len(httpx.get(f"{server}/profile", params=params, timeout=60).json()["pipes"]) == 2
+    params = {**params, "fid": str(street["s-pipe0"]), "to": str(street["s-pipe1"])}
+    part = httpx.get(f"{server}/profile", params=params, timeout=60).json()
+    assert [p["asset_id"] for p in part["pipes"]] == ["s-pipe0", "s-pipe1"]
+    back = {**params, "fid": params["to"], "to": params["fid"]}
+    assert_problem(httpx.get(f"{server}/profile", params=back, timeout=60), 400)
+
+
+def test_no_run_where_there_is_none(server: str) -> None:
+    for query, status in (
+        ("layer=water_pipe&fid=1", 400),
+        ("layer=drainage_conduit&fid=99999999", 404),
+        ("layer=drainage_conduit&fid=-1", 404),
+        ("layer=drainage_conduit&fid=x", 400),
+        ("layer=nothing&fid=1", 404),
+        ("layer=drainage_conduit", 400),
+    ):
+        assert_problem(httpx.get(f"{server}/profile?{query}"), status)

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import mapbox_vector_tile
+import numpy as np
 import psycopg
 import pytest
 
@@ -785,3 +786,36 @@ def test_no_row_was_changed_by_whom_it_is_not_for(world: World, name: str) -> No
         for layer in LAYERS:
             got = owner.execute(f"SELECT owner, name FROM layer.{layer} WHERE name LIKE 'mk%'".encode())
             assert dict(got.fetchall()) == {o: marker(layer, o, "pub") for o in OWNERS}
+
+
+# -- finding and asking
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_finding_and_asking(world: World, name: str) -> None:
+    caller = CALLERS[name]
+    visible = [layer for layer in LAYERS if is_there(caller, layer)]
+    for owner, (x, y) in PLACES.items():
+        lon, lat = (float(v[0]) for v in crs.transform_xy(np.array([x]), np.array([y]), 9210, 4326))
+        box = [lon - 1e-5, lat - 1e-5, lon + 1e-5, lat + 1e-5]
+        found = world.shown(name, f"/identify?point={lon},{lat}&tolerance=1")
+        expected = {w for layer in LAYERS for w in words(caller, layer, "pub", "aid", owners={owner})}
+        assert expected <= found
+        assert found <= expected | {marker(i, owner, "aid") for i in LAYERS}
+        figures = world.ask(name, "/statistics", "POST", json={"bbox": box}).json()
+        counted = {one["layer"] for one in figures["layers"]} & set(LAYERS)
+        assert counted == {layer for layer in LAYERS if owner in rows_of(caller, layer)}
+        for layer in LAYERS:
+            for output in ("csv", "geojson"):
+                body = {"bbox": box, "layers": [layer], "format": output}
+                if layer not in visible:
+                    assert world.ask(name, "/export", "POST", json=body).status_code == 404
+                    continue
+                shown = world.shown(name, "/export", method="POST", json=body)
+                assert shown == words(caller, layer, "pub", "aid", "sec", owners={owner})
+            for kind in ("pub", "aid", "sec"):
+                word = marker(layer, owner, kind)
+                result = world.ask(name, f"/search?q={word}").json()["results"]
+                seen = kind != "sec" and owner in rows_of(caller, layer)
+                assert any(hit["layer"] == layer for hit in result) == seen
+        world.ask(name, f"/section?line={box[0]},{lat},{box[2]},{lat}&width=4")

@@ -78,23 +78,27 @@ def together(parts: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL(" UNION ALL ").join(parts)
 
 
-def by_asset_id(layers: Sequence[Layer], text: str, language: str, bind: Bind) -> sql.Composed:
-    """Features whose asset_id begins with the text, as typed or in capitals."""
-    ranges = []
-    for start in dict.fromkeys((text, text.upper())):
-        low, high = bind.add(start, "string"), bind.add(start + _LAST, "string")
-        ranges.append((low, high))
-    parts = [
+def by_asset_id(layers: Sequence[Layer], language: str, ranges: int) -> sql.Composed:
+    """Features whose asset_id lies in one of the ranges (values of ``id_ranges``)."""
+    return together([
         hits_of(
             layer,
             language,
-            sql.SQL('i.asset_id >= {} COLLATE "C" AND i.asset_id < {} COLLATE "C"').format(low, high),
+            sql.SQL(
+                'i.asset_id >= {}::text COLLATE "C" AND i.asset_id < {}::text COLLATE "C"'
+            ).format(sql.Placeholder(f"low{n}"), sql.Placeholder(f"high{n}")),
             4,
         )
         for layer in layers
-        for low, high in ranges
-    ]
-    return together(parts)
+        for n in range(ranges)
+    ])  # fmt: skip
+
+
+def id_ranges(text: str) -> dict[str, str]:
+    """What begins with the text, as typed or in capitals."""
+    starts = dict.fromkeys((text, text.upper()))
+    ends = [(f"low{n}", start) for n, start in enumerate(starts)]
+    return dict([*ends, *((f"high{n}", start + _LAST) for n, start in enumerate(starts))])
 
 
 def by_number(
@@ -116,14 +120,13 @@ def by_number(
     return hits_of(layer, language, where, 300)
 
 
-def by_words(layers: Sequence[Layer], query: str, language: str, limit: int, bind: Bind) -> sql.Composed:
-    """Features whose search fields hold the words."""
-    wanted = bind.add(query, "string")
+def by_words(layers: Sequence[Layer], language: str, limit: int) -> sql.Composed:
+    """Features whose search fields hold the words of ``query``."""
     return together([
         hits_of(
             layer,
             language,
-            sql.SQL("{} @@ to_tsquery('simple', {})").format(search_vector(layer, "i"), wanted),
+            sql.SQL("{} @@ to_tsquery('simple', %(query)s::text)").format(search_vector(layer, "i")),
             limit,
         )
         for layer in layers

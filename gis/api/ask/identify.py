@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gis.api.ask.params import read_layers, read_point, stored
-from gis.api.ask.reading import Reading, reading
+from gis.api.ask.reading import Reading, composed, reading
 from gis.api.ask.shown import answer, rounded, seen, titled
-from gis.api.features.binding import Bind
 from gis.api.features.values import number_value, wrong
 from gis.api.negotiate import choose_language, known_parameters
 from gis.api.state import state_of
@@ -42,10 +41,13 @@ async def identify(request: Request) -> Response:
     layers = [one for one in read_layers(state, names) if names or one.id not in FINDINGS]
     point = shapely.set_srid(stored(shapely.Point(lon, lat), state.city), state.city.crs.storage)
     language = choose_language(request, state.city.languages)
-    bind = Bind()
-    query = _query(layers, language, shapely.to_wkb(point, include_srid=True), tolerance, bind)
+    query = composed(
+        ("under", state.catalogue.fingerprint, language, tuple(one.id for one in layers)),
+        lambda: _query(layers, language),
+    )
+    values = {"point": shapely.to_wkb(point, include_srid=True), "reach": tolerance}
     async with reading(state, layers, _TIMEOUT_MS) as connection:
-        rows = await connection.rows(query, bind.values)
+        rows = await connection.rows(query, values)
         about = await _findings(connection, rows)
     known = {layer.id: layer for layer in layers}
     counts: dict[str, int] = {}
@@ -86,9 +88,8 @@ async def identify(request: Request) -> Response:
     return answer(request, state, document)
 
 
-def _query(layers: list[Layer], language: str, point: bytes, tolerance: float, bind: Bind) -> sql.Composed:
-    here = bind.add(point, "geometry")
-    reach = bind.add(tolerance, "number")
+def _query(layers: list[Layer], language: str) -> sql.Composed:
+    here, reach = sql.SQL("%(point)s::geometry"), sql.SQL("%(reach)s::float8")
     parts = [
         sql.SQL(
             "(SELECT {layer} AS layer, i.fid, i.asset_id, {title} AS title, i.status,"

@@ -22,6 +22,8 @@ from layers.registry import Layer
 _APART: Final = 250
 #: Features of a name that are looked at.
 _MOST: Final = 3000
+#: Streets that only addresses know, of which it is looked up where these are: large layers are asked.
+_ADDRESSED: Final = 3
 _NOTHING: Final = sql.SQL("NULL::text")
 
 _FOUND: Final = """
@@ -79,11 +81,14 @@ async def look_up(
     # a street of the map says where it lies; one that only addresses know is looked up by these
     roads = {n.folded for n in names if n.kind == "name" and _kind(layers[n.layer], "name") == "street"}
     chosen: list[Name] = []
+    addressed = 0
     known: set[tuple[str, str]] = set()
     for name in names:
         kind = _kind(layers[name.layer], name.kind)
-        if name.kind == "street" and name.folded in roads:
-            continue
+        if name.kind == "street":
+            addressed += name.folded not in roads
+            if name.folded in roads or addressed > _ADDRESSED:
+                continue
         if (kind, name.folded) in known and name.kind != "name":
             continue
         known.add((kind, name.folded))
@@ -167,7 +172,7 @@ def _streets(layer: Layer) -> sql.Composed:
         ""
         " FROM unnest(%(names)s::text[], %(queries)s::text[]) AS n (name, query), LATERAL"
         " (SELECT ST_SetSRID(ST_Extent(i.geom)::geometry, min(ST_SRID(i.geom))) AS box"
-        " FROM (SELECT i.geom FROM {table} AS i WHERE {words} AND ({either}) LIMIT 300) AS i) AS i"
+        " FROM (SELECT i.geom FROM {table} AS i WHERE {words} AND ({either}) LIMIT 60) AS i) AS i"
         " WHERE i.box IS NOT NULL"
     ).format(table=table(layer), words=words, either=sql.SQL(" OR ").join(either))
     shown = sql.SQL("i._name, NULL::bigint AS fid")

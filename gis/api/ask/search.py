@@ -18,7 +18,7 @@ from gis import crs
 from gis.api.ask import branches, names
 from gis.api.ask.hits import ALIKE, Hit, best, from_row, worth
 from gis.api.ask.params import read_point
-from gis.api.ask.reading import Reading, reading
+from gis.api.ask.reading import Reading, composed, reading
 from gis.api.ask.shown import answer
 from gis.api.features.binding import Bind
 from gis.api.features.values import integer_value, text_value, wrong
@@ -78,8 +78,11 @@ class Finder:
                 if not (hits and {"thua", "parcel"} & set(self.asked.words)):  # what else could that be
                     hits += await self._asset_ids(connection)
                     found = await self._names(connection)
+                    parcels = any(hit.kind == "parcel" for hit in hits)
                     hits += found
-                    hits += await self._addresses(connection, found)
+                    # "12/34 Củ Chi" was a parcel; "12/34 Nguyễn Huệ" is an address
+                    if not (parcels and any(p.ward or p.unit for p in self.asked.parcels)):
+                        hits += await self._addresses(connection, found)
                     if sum(hit.score > ALIKE + 101 for hit in hits) < self.limit:
                         hits += await self._others(connection)
                 hits = best(hits, near, self.limit)
@@ -143,10 +146,14 @@ class Finder:
         if " " in text or len(text) < 3 or "/" in text:
             return []
         searched = [one for one in self.layers.values() if "asset_id" in one.definition.search]
-        bind = Bind()
-        query = branches.by_asset_id(searched, text, self.language, bind)
+        values = branches.id_ranges(text)
+        ranges = len(values) // 2
+        query = composed(
+            ("ids", self.state.catalogue.fingerprint, self.language, ranges),
+            lambda: branches.by_asset_id(searched, self.language, ranges),
+        )
         hits = []
-        for row in await connection.rows(query, bind.values):
+        for row in await connection.rows(query, values):
             hit = self._hit(self.layers[row[0]], row)
             exact = str(row[9]).casefold() == text.casefold()
             hit.kind, hit.score = "asset", 920.0 if exact else 640.0 - len(str(row[9])) / 10
@@ -168,7 +175,10 @@ class Finder:
         asked = self.asked
         if not asked.numbered or not asked.letters:
             return []
-        layers = [one for one in self.layers.values() if _has_addresses(one)]
+        layers = sorted(
+            (one for one in self.layers.values() if _has_addresses(one)),
+            key=lambda one: not (one.definition.find and one.definition.find.addresses),
+        )
         hits: list[Hit] = []
         typed = (*asked.letters, *asked.numbered)
         queries = [branches.tsquery(typed, prefix=False), branches.tsquery(typed)]
@@ -177,13 +187,13 @@ class Finder:
             branches.tsquery((*words_of(street), *asked.numbered), prefix=False)
             for street in dict.fromkeys(streets[:2])
         ]
+        number = asked.number_as_typed
         for query in dict.fromkeys(queries):
-            for layer in layers:
+            for layer in layers:  # those of parcels first; of a building there is mostly a parcel
                 bind = Bind()
-                number = asked.number_as_typed
                 statement = branches.by_address(layer, query, number, self.language, 12, bind)
-                rows = await connection.rows(statement, bind.values)
-                for row in rows:
+                begun = False
+                for row in await connection.rows(statement, bind.values):
                     hit = self._hit(layer, row)
                     if hit.kind == "parcel" and row[10]:
                         hit.title, told = str(row[10]), hit.title
@@ -191,10 +201,11 @@ class Finder:
                         hit.say(told)
                     if hit.kind == "address":
                         begins = words_of(hit.title)[: len(asked.numbered)] == asked.numbered
+                        begun = begun or begins
                         hit.score = worth("address", hit.title, asked.folded) + (40 if begins else 0)
                         hits.append(hit)
-            if len(hits) >= self.limit:
-                break
+                if begun:
+                    return hits
         return hits
 
     async def _others(self, connection: Reading) -> list[Hit]:
@@ -213,10 +224,12 @@ class Finder:
         ]
         if not chosen:
             return []
-        bind = Bind()
-        query = branches.by_words(chosen, branches.tsquery(asked.words), self.language, 5, bind)
+        query = composed(
+            ("words", self.state.catalogue.fingerprint, self.language, tuple(one.id for one in chosen)),
+            lambda: branches.by_words(chosen, self.language, 5),
+        )
         hits = []
-        for row in await connection.rows(query, bind.values):
+        for row in await connection.rows(query, {"query": branches.tsquery(asked.words)}):
             hit = self._hit(self.layers[row[0]], row)
             hit.score = worth(hit.kind, hit.title, asked.folded) - 250
             hits.append(hit)

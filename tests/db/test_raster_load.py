@@ -160,7 +160,7 @@ def test_rows_are_seen_by_whom_the_layer_is_for(
     try:
         for role in ("bandoso_reader", "bandoso_member"):
             with owner.transaction():
-                owner.execute(f"SET LOCAL ROLE {role}")  # type: ignore[call-overload]
+                owner.execute(f"SET LOCAL ROLE {role}")
                 assert owner.execute(count).fetchone() == (0,), role
     finally:
         owner.execute("UPDATE bandoso.raster_layer SET access = 'public' WHERE id = %s", (LAYER,))

@@ -29,6 +29,7 @@ from gis.ingest.raster.load import CHILD
 from gis.ingest.raster.request import RasterRequest
 from gis.ingest.reader import Reader
 from gis.sheets import parse_sheet
+from layers.model import SectorDef, Text
 from layers.raster import RasterDef, RasterLayer
 from layers.registry import Catalogue, CatalogueError, load_catalogue
 from tiles import raster, shade
@@ -99,12 +100,9 @@ def made(tmp_path: Path) -> Convert:
 
 def mosaic_of(kind: str, *files: tuple[Path, Any], **definition: Any) -> Mosaic:
     """A layer of files with their footprints (storage CRS)."""
-    text = {"vi": "x", "en": "x"}
-    layer = RasterLayer(
-        "test",
-        None,
-        RasterDef.model_validate({"title": text, "kind": kind, "owner": "city", **definition}),  # type: ignore[arg-type]
-    )
+    text = Text(vi="x", en="x")
+    given = RasterDef.model_validate({"title": text, "kind": kind, "owner": "city", **definition})
+    layer = RasterLayer("test", SectorDef(id="test", title=text, order=1), given)
     scenes = []
     for number, (path, footprint) in enumerate(files):
         with rasterio.open(path) as source:

@@ -167,7 +167,12 @@ def _rings(geometry: Any) -> list[list[tuple[float, float]]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def names_of(content: Mapping[str, Any], name: str = "layers") -> list[str] | None:

@@ -62,7 +62,6 @@ class SectionTool implements ToolPanel {
       colour: "#b3261e",
       changed: () => this.#changed(),
     });
-    context.dock.element.classList.add("wide");
     this.build();
     this.#sketch.start("line");
   }
@@ -128,6 +127,8 @@ class SectionTool implements ToolPanel {
     this.#asked = line;
     this.#request?.abort();
     this.#answer = null;
+    // While a line is drawn the map needs the room.
+    this.#context.dock.element.classList.remove("wide");
     this.#result.replaceChildren();
     if (line !== "") void this.#ask(line);
   }
@@ -155,6 +156,7 @@ class SectionTool implements ToolPanel {
       this.#result.replaceChildren(h("p", { class: "empty" }, t("none")));
       return;
     }
+    this.#context.dock.element.classList.add("wide");
     const room = this.element.clientWidth || this.#context.dock.element.clientWidth - 34;
     const drawn = drawSection(section, {
       width: Math.max(320, Math.min(room, 900)),

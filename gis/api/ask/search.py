@@ -34,7 +34,7 @@ from layers.registry import Layer
 MAX_LIMIT: Final = 50
 DEFAULT_LIMIT: Final = 10
 #: A statement that takes longer gives nothing. Hundreds of times what one takes: for what nobody foresaw.
-TIMEOUT_MS: Final = 1000
+TIMEOUT_MS: Final = 3000
 #: Layers of no more features are asked for any words, larger ones for words with a number.
 SMALL: Final = 20_000
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -22,6 +22,8 @@ from layers.registry import TileFilter
 
 Array = NDArray[Any]
 
+#: Vertices that are simplified exactly.
+MOST_VERTICES: Final = 50_000
 #: Greatest relative difference of areas at which a union of a coverage is believed.
 _SAME_AREA = 1e-9
 #: Holes that no pixel would show are closed: less than a square of this side, in tile units (and not those in
@@ -272,11 +274,46 @@ def _features(level: Level, names: tuple[str, ...], features: Features, unit: fl
     )
     if level.smallest:
         features = features[(size >= level.smallest * unit) | (shapely.get_dimensions(features.shapes) == 0)]
-    shapes = shapely.simplify(features.shapes, level.simplify * unit) if level.simplify else features.shapes
+    shapes = features.shapes
+    if level.simplify:
+        given = [thinned(shape, level.simplify * unit / 2) for shape in shapes]
+        shapes = shapely.simplify(given, level.simplify * unit)
     keys = _keys(features, names)
     for place, shape in enumerate(shapes):
         if not shape.is_empty:
             yield Row(int(features.fids[place]), keys[place], shape)
+
+
+def thinned(shape: shapely.Geometry, width: float, most: int = MOST_VERTICES) -> shapely.Geometry:
+    """The shape, without the vertices that least change it where it has more than ``most``.
+
+    Simplifying takes time by the square of the vertices where a comb has many thin teeth: 200,000 of them,
+    which a layer may allow, kept all low zooms waiting for a minute. This takes time by their number. Those
+    vertices go whose triangle with their neighbours is smaller than a square of ``width``, never two that are
+    neighbours at once; squares grow until few enough are left. The result is valid.
+    """
+    if shapely.get_num_coordinates(shape) <= most or shapely.get_dimensions(shape) == 0:
+        return shape
+    kind, xy, offsets = shapely.to_ragged_array([shape], include_z=False)
+    small, rounds = width * width, 40  # more rings than ``most`` stay more
+    while len(xy) > most and (rounds := rounds - 1):
+        before, after = np.roll(xy, 1, axis=0) - xy, np.roll(xy, -1, axis=0) - xy
+        area = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) / 2
+        starts, ends = offsets[0][:-1], offsets[0][1:]
+        long = np.repeat(ends - starts > 16, ends - starts)
+        gone = (area < small) & long & (np.arange(len(xy)) % 2 == 1)
+        gone[starts] = gone[ends - 1] = False
+        offsets = (np.r_[0, np.cumsum(~gone)][offsets[0]], *offsets[1:])
+        xy = xy[~gone]
+        small *= 4
+    found = shapely.from_ragged_array(kind, xy, offsets)[0]
+    return found if found.is_valid else _valid(found)
+
+
+def _valid(shape: shapely.Geometry) -> shapely.Geometry:
+    """Made valid, without the lines and points that fall off areas by that."""
+    parts = shapely.get_parts(shapely.make_valid(shape))
+    return shapely.union_all(parts[shapely.get_dimensions(parts) == shapely.get_dimensions(shape)])
 
 
 def _collected(parts: list[shapely.Geometry], collect: Any) -> shapely.Geometry:

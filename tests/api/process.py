@@ -28,6 +28,10 @@ serve.TARGET = os.environ["TEST_TARGET"]
 serve.run(Settings.from_env(), Database(os.environ["TEST_OWNER_DSN"], os.environ["TEST_APP_DSN"], False))
 """
 
+#: Settings whose defaults are for people in a hurry. Machines of CI take several times as long: where a test
+#: does not say otherwise, a job is waited for.
+PATIENT = {"job_wait_s": 240, "job_public_s": 240}
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
@@ -44,7 +48,9 @@ class Server:
         self, settings: Settings, db: Database, folder: Path, target: str = "gis.api.app:create"
     ) -> None:
         self.target = target
-        self.settings = replace(settings, port=free_port(), data_dir=folder, host="127.0.0.1")
+        own = replace(settings, port=free_port(), data_dir=folder, host="127.0.0.1")
+        patient = {k: v for k, v in PATIENT.items() if getattr(own, k) == getattr(Settings, k)}
+        self.settings = replace(own, **patient)  # type: ignore[arg-type]
         self.db = db
         self.folder = folder
         self.log = folder / "server.log"
@@ -53,7 +59,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         # a connection for each request, so that all workers are asked; no TLS, whose setup takes 50 ms
         self._client = httpx.Client(
-            verify=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
+            verify=False, timeout=240, limits=httpx.Limits(max_keepalive_connections=0)
         )
 
     @property
@@ -80,7 +86,7 @@ class Server:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds: float = 90.0) -> None:
+    def wait_ready(self, seconds: float = 240.0) -> None:
         """Wait for /readyz."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -95,7 +101,7 @@ class Server:
         self.stop()
         pytest.fail("the server did not get ready:\n" + self.log.read_text(errors="replace")[-3000:])
 
-    def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 40.0) -> int:
+    def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 90.0) -> int:
         """Stop it and return its exit code."""
         process = self.process
         self._client.close()

@@ -156,7 +156,7 @@ def test_second_start_is_ready_within_five_seconds(reachable_tmp: Path) -> None:
 def get_raw(url: str, target: bytes) -> tuple[int, bytes]:
     """Status and body of GET with this very target: clients of Python would tidy it up."""
     address = httpx.URL(url)
-    with socket.create_connection((address.host, address.port or 80), timeout=20) as connection:
+    with socket.create_connection((address.host, address.port or 80), timeout=120) as connection:
         head = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         connection.sendall(head)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))

@@ -63,7 +63,7 @@ def test_running_requests_end_before_the_server_does(
     for thread in threads + patient:
         thread.join(30)
     assert code == 0
-    assert took < 15
+    assert took < 60
     assert slow == [200, 200, 200], "a request that was running is answered"
     assert len(whole) > 10
     assert set(whole) == {200}
@@ -89,7 +89,7 @@ def test_workers_die_with_their_parent(
     assert len(children) >= 2
     process.process.kill()
     process.process.wait()
-    _gone, alive = psutil.wait_procs(children, timeout=20)
+    _gone, alive = psutil.wait_procs(children, timeout=120)
     assert not alive, [(p.pid, p.cmdline(), p.ppid()) for p in alive]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,13 +10,18 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from gis.api.app import create as create_app
 from gis.api.guard import read_json
 from gis.api.hot.front import Front
 
-#: Greater than all socket buffers between the server and a client that does not read.
-BIG = 64_000_000
+PIECE = 64_000
+#: Many times greater than all buffers between the server and a client that does not read.
+BIG = 640_000_000
+
+#: What the last /big was asked for, and whether its answer has ended: it is all that can pile up in memory.
+asked: dict[str, int | bool] = {}
 
 
 async def echo(request: Request) -> Response:
@@ -41,10 +46,27 @@ async def big(_request: Request) -> Response:
     """Streams BIG bytes."""
 
     async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(BIG // 64_000):
-            yield b"x" * 64_000
+        for _ in range(BIG // PIECE):
+            asked["bytes"] += PIECE
+            yield b"x" * PIECE
 
-    return StreamingResponse(pieces(), media_type="application/octet-stream")
+    return Ending(pieces(), media_type="application/octet-stream")
+
+
+class Ending(StreamingResponse):
+    """Notes its end, whatever it is."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked.update(bytes=0, ended=False)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            asked["ended"] = True
+
+
+async def big_asked(_request: Request) -> Response:
+    """How much of /big was asked for."""
+    return Response(orjson.dumps(asked), media_type="application/json")
 
 
 async def fail(_request: Request) -> Response:
@@ -62,6 +84,7 @@ def create() -> Front:
             Route("/parse", parse, methods=["POST"]),
             Route("/slow", slow),
             Route("/big", big),
+            Route("/big/asked", big_asked),
             Route("/fail", fail),
         ]
     )

@@ -305,7 +305,7 @@ def test_a_provider_that_answers_badly_is_told_as_not_there(what: str) -> None:
         elif what == "endless":
             handler.send_response(200)
             handler.end_headers()
-            for _ in range(100):
+            for _ in range(1000):
                 handler.wfile.write(b" ")
                 handler.wfile.flush()
                 time.sleep(0.1)
@@ -333,7 +333,7 @@ def test_a_provider_that_answers_badly_is_told_as_not_there(what: str) -> None:
         with pytest.raises(Refusal) as refusal:
             asyncio.run(reader(provider).subject(good))
         assert refusal.value.response.status_code == 503
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 60
         assert provider.reads == 1, "redirects are not followed"
 
 

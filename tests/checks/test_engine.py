@@ -103,7 +103,7 @@ def test_ctrl_c_changes_nothing(checked: CheckedCity) -> None:
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert checked.table() == before
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=120)[1]
 
 
 def _workers(parent: int) -> list[psutil.Process]:

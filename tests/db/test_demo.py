@@ -177,7 +177,7 @@ def test_readers_are_waited_for(
         # The reader goes on to other layers meanwhile: no deadlock, and it still sees one state.
         reader.execute("SELECT count(*) FROM layer.water_pipe")
         reader.rollback()
-        thread.join(60)
+        thread.join(240)
         assert not thread.is_alive()
 
 

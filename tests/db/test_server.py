@@ -127,7 +127,7 @@ def running(folder: Path) -> list[int]:
     return server_processes(folder / "postgres")
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> float:
+def until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> float:
     """Wait for something; how long it took."""
     began = time.monotonic()
     while not condition():
@@ -207,7 +207,7 @@ def test_second_process_joins_and_outlives_the_first(folder: Path, program: Call
     with psycopg.connect(dsn, autocommit=True) as connection:
         first.go_on()
         assert first.line() == "left"
-        first.process.wait(timeout=10)
+        first.process.wait(timeout=120)
         assert connection.execute("SELECT 1").fetchone() == (1,), "the second user still works"
     assert pid_file(folder / "postgres")[0] == master
     second.go_on()
@@ -268,7 +268,7 @@ def test_ctrl_c_lets_the_transaction_finish(folder: Path, program: Callable[...,
     assert user.line() == "working"
     os.killpg(user.process.pid, signal.SIGINT)  # what a terminal does
     assert user.line() == "committed"
-    user.process.wait(timeout=20)
+    user.process.wait(timeout=120)
     with database(Settings(data_dir=folder)) as db:
         assert ask(db.owner_dsn, "SELECT sum(n) FROM kept") == 3
 
@@ -429,7 +429,7 @@ def test_server_that_cannot_start_says_so_soon(folder: Path) -> None:
     began = time.monotonic()
     with pytest.raises(DatabaseError, match="does not start"):
         database(settings).__enter__()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     (folder / "conf" / "postgresql.custom.conf").write_text("")
     with database(settings) as db:
         assert ask(db.owner_dsn, "SELECT 1") == 1
@@ -480,7 +480,7 @@ def test_leaving_and_joining_at_once_never_hangs(folder: Path, program: Callable
             user.go_on()  # the other one may be joining just now
         for user in users:
             assert user.line() == "left"
-            assert user.process.wait(timeout=20) == 0
+            assert user.process.wait(timeout=120) == 0
     assert not running(folder)
 
 

@@ -15,7 +15,8 @@ from psycopg.sql import SQL
 from gis.db.server import Database
 from gis.db.side_by_side import Task, run_side_by_side
 
-LONG = SQL("SELECT pg_sleep(60) /* side by side */").format()
+#: Longer than any test may take: who waited for its end has failed.
+LONG = SQL("SELECT pg_sleep(3000) /* side by side */").format()
 
 
 def run(database: Database, *tasks: Task) -> None:
@@ -32,7 +33,7 @@ def sleepers(database: Database) -> int:
     return int(row[0])
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -60,7 +61,7 @@ def test_each_has_the_memory(module_db: Database) -> None:
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: one at a time")
 def test_two_are_under_way_at_once(module_db: Database) -> None:
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=120)
 
     def meet(_connection: psycopg.Connection) -> None:
         meeting.wait()
@@ -76,10 +77,8 @@ def test_the_first_error_ends_all(module_db: Database) -> None:
         wait_for(lambda: sleepers(module_db) == 1)
         raise ZeroDivisionError("the first")
 
-    started = time.monotonic()
     with pytest.raises(ZeroDivisionError, match="the first"):
         run(module_db, LONG, failing, *[lambda _connection: begun.append(1)] * 5)
-    assert time.monotonic() - started < 15
     assert begun == []
     assert sleepers(module_db) == 0
 
@@ -95,8 +94,6 @@ def test_ctrl_c_gets_through(module_db: Database) -> None:
         _thread.interrupt_main()
 
     threading.Thread(target=interrupt, daemon=True).start()
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run(module_db, LONG)
-    assert time.monotonic() - started < 15
     wait_for(lambda: sleepers(module_db) == 0)

@@ -182,7 +182,7 @@ def test_who_writes_while_a_gap_is_filled_waits_for_it_and_leaves_no_ghost(
         deleting.join(0.5)
         assert deleting.is_alive()
         filling.commit()
-        deleting.join(10)
+        deleting.join(120)
         with pytest.raises(psycopg.errors.SerializationFailure):
             older.execute("DELETE FROM layer.cadastre_building WHERE fid % 2 = 1")
     assert gaps(owner) == []
@@ -200,7 +200,7 @@ def test_a_gap_that_is_divided_while_a_writer_waits_is_still_held(
         waiting.join(0.3)
         assert waiting.is_alive()
         dividing.commit()
-        waiting.join(10)
+        waiting.join(120)
         # all parts are the writer's now: nobody fills them
         row = owner.execute("SELECT bandoso.web_fill(%s)", [LAYER]).fetchone()
         assert row == (None,)
@@ -224,7 +224,7 @@ def test_the_server_fills_what_it_finds_and_what_it_is_told_of(
         _wait(owner)
     finally:
         stop.set()
-        keeper.join(10)
+        keeper.join(120)
     assert not keeper.is_alive()
     assert wrong(owner, layer) == []
     assert count(owner) == MOST_AT_ONCE + 1

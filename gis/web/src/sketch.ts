@@ -213,8 +213,13 @@ export class Sketch {
   #addTo(features: Feature[]): void {
     const { id, colour } = this.#options;
     const map = this.#map;
-    if (!map.isStyleLoaded() && !map.getStyle()) return;
-    map.addSource(id, { type: "geojson", data: { type: "FeatureCollection", features } });
+    try {
+      map.addSource(id, { type: "geojson", data: { type: "FeatureCollection", features } });
+    } catch {
+      // A link brought what is drawn before the style is on the map.
+      map.once("load", () => this.#draw());
+      return;
+    }
     const only = (type: "Point" | "LineString" | "Polygon"): ["==", ["geometry-type"], string] => [
       "==",
       ["geometry-type"],

@@ -10,14 +10,24 @@ export function shaped(role: Role, geometry: Geometry): Feature {
   return { type: "Feature", properties: { role }, geometry };
 }
 
+/** What is to be seen; a map without its style shows it as soon as it can. */
+let wanted: Feature[] = [];
+
 export function drawFinding(map: MapView, features: Feature[]): void {
+  wanted = features;
   const source = map.getSource<GeoJSONSource>(SOURCE);
   if (source) source.setData({ type: "FeatureCollection", features });
   else if (features.length > 0) addTo(map, features);
 }
 
 function addTo(map: MapView, features: Feature[]): void {
-  map.addSource(SOURCE, { type: "geojson", data: { type: "FeatureCollection", features } });
+  try {
+    map.addSource(SOURCE, { type: "geojson", data: { type: "FeatureCollection", features } });
+  } catch {
+    // A link opened the finding before the style is on the map.
+    map.once("load", () => drawFinding(map, wanted));
+    return;
+  }
   const line = { "line-cap": "round", "line-join": "round" } as const;
   const is = (role: Role): ["==", ["get", string], string] => ["==", ["get", "role"], role];
   const point: ["==", ["geometry-type"], string] = ["==", ["geometry-type"], "Point"];

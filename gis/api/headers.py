@@ -1,7 +1,7 @@
 """Headers that every answer carries: against content sniffing and framing, and CORS for reading.
 
 Anyone's page may read the public data (``*``, so browsers send no credentials). The page itself may be
-framed only by pages of this server; a city that embeds it elsewhere does so at its proxy.
+framed only by pages of this server; its form for other sites is /map/embed, which has no logins and tools.
 
 What an address shows may differ by who asks, so answers vary by Authorization, and what somebody who logged
 in got is kept by nobody but him. Only files that are the same for all say otherwise (``max-age``).

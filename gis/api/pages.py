@@ -30,6 +30,9 @@ PAGE_CSP = (
     "frame-ancestors 'self'"
 )
 
+#: The map that other sites show in a frame: without logins and tools (gis/web/src/embed.ts).
+EMBED_CSP = PAGE_CSP.replace("frame-ancestors 'self'", "frame-ancestors *")
+
 FOREVER = "public, max-age=31536000, immutable"
 DAY = "public, max-age=86400"
 REVALIDATE = "no-cache"
@@ -138,7 +141,16 @@ async def _serve(request: Request, name: str, cache: str, csp: str | None = None
 
 async def page(request: Request) -> Response:
     """The map page. Its parameters are the page's own business and are not checked here."""
-    answer = await _serve(request, "index.html", REVALIDATE, PAGE_CSP)
+    return await _page(request, PAGE_CSP)
+
+
+async def embedded(request: Request) -> Response:
+    """The same page for a frame on any site: it looks at its address and leaves logins and tools out."""
+    return await _page(request, EMBED_CSP)
+
+
+async def _page(request: Request, csp: str) -> Response:
+    answer = await _serve(request, "index.html", REVALIDATE, csp)
     if answer is None:
         raise DatabaseError(
             "the page is not built in this installation", code="page-not-built", hint="run scripts/page"
@@ -189,6 +201,7 @@ async def sprite(request: Request) -> Response:
 ROUTES = [
     Route("/map", page),
     Route("/map/", page),
+    Route("/map/embed", embedded),
     Route("/map/{name:path}", asset),
     Route("/fonts/{stack}/{name}", glyphs),
     Route("/sprites/{name}", sprite),

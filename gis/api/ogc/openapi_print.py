@@ -84,7 +84,7 @@ def schemas() -> dict[str, Any]:
 
 
 def paths() -> dict[str, Any]:
-    """/print and /image."""
+    """/print, /print/papers and /image."""
     pdf = {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}
     png = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
     common = [ref("parameters", "printLayers"), ref("parameters", "language")]
@@ -107,6 +107,14 @@ def paths() -> dict[str, Any]:
                     "content": {"application/json": {"schema": schema_ref("printOrder")}},
                 },
             },
+        },
+        "/print/papers": {
+            "get": _operation(
+                "printPapers",
+                "Papers with the size of the map on each in mm, and the least and greatest scale",
+                [],
+                {"application/json": {"schema": {"type": "object"}}},
+            )
         },
         "/image": {"get": _operation("image", "A map as an image", [*picture, *common], png)},
     }

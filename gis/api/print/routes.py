@@ -22,8 +22,10 @@ from gis.api.print.filters import conditions_of
 from gis.api.problems import Refusal
 from gis.api.state import State, state_of
 from gis.errors import UsageError
+from gis.print import UNIT
 from gis.print.make import Site, make_picture, make_print
-from gis.print.order import IMAGE, PRINT, PrintWish, read_image, read_print, with_conditions, wrong
+from gis.print.order import IMAGE, PRINT, SCALES, PrintWish, read_image, read_print, with_conditions, wrong
+from gis.print.sheet import ORIENTATIONS, PAPERS, layout_of
 
 PDF: Final = "application/pdf"
 PNG: Final = "image/png"
@@ -202,7 +204,27 @@ def _text(name: str, value: object) -> str:
     raise wrong(name, f"{name} is not what it has to be")
 
 
+async def get_papers(request: Request) -> Response:
+    """The papers, the size of the map on each (mm), and the scales: what a page needs to show the frame."""
+    known_parameters(request, ())
+    papers = [
+        {
+            "id": paper,
+            "orientation": way,
+            "map_mm": [layout.map.width / UNIT, layout.map.height / UNIT],
+        }
+        for paper in PAPERS
+        for way in ORIENTATIONS
+        for layout in (layout_of(paper, way),)
+    ]
+    return Response(
+        orjson.dumps({"papers": papers, "scales": SCALES}),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-cache"},
+    )
+
+
 ROUTES = [
+    Route("/print/papers", get_papers, methods=["GET", "HEAD"]),
     Route("/print", get_print, methods=["GET", "HEAD"]),
     Route("/print", post_print, methods=["POST"]),
     Route("/image", get_image, methods=["GET", "HEAD"]),

@@ -9,6 +9,7 @@ import type { PageContext } from "./context.ts";
 import { controls } from "./controls.ts";
 import { makeTransforms, type Position } from "./crs.ts";
 import { Dock } from "./dock.ts";
+import { EMBEDDED } from "./embed.ts";
 import { FindBox } from "./find/box.ts";
 import { h, iconButton } from "./dom.ts";
 import { FailedTiles, reason } from "./failed-tiles.ts";
@@ -139,9 +140,11 @@ export class Page {
       refreshTiles: () => refreshTiles(this.map),
     };
     this.#link.read(link.parts);
-    const toolbar = new Toolbar(this.#context, TOOLS);
-    stage.append(new FindBox(this.#context).element, toolbar.element, dock.element);
-    this.#showSide(!NARROW.matches);
+    const toolbar = new Toolbar(this.#context, EMBEDDED ? [] : TOOLS);
+    if (EMBEDDED) stage.append(this.#wholeMap());
+    else stage.append(new FindBox(this.#context).element, toolbar.element, dock.element);
+    document.body.classList.toggle("embedded", EMBEDDED);
+    this.#showSide(!NARROW.matches && !EMBEDDED);
     onLanguage(() => this.#relabel());
     this.#relabel();
     this.#state.onChange(() => this.#writeLink());
@@ -179,6 +182,18 @@ export class Page {
     }
   }
 
+  /** From the map in somebody's page to the page with everything, at the same view. */
+  #wholeMap(): HTMLElement {
+    const link = h("a", { class: "whole-map text-button", href: "/map", target: "_blank", rel: "noopener" });
+    link.addEventListener("click", () => {
+      link.href = `/map${window.location.hash}`;
+    });
+    const label = (): void => void (link.textContent = t("wholeMap"));
+    onLanguage(label);
+    label();
+    return link;
+  }
+
   #buildSide(): void {
     const languages = this.#catalogue.languages.filter(isLanguage).map((code) => {
       const button = h("button", { type: "button", lang: code, onclick: () => setLanguage(code) }, code.toUpperCase());
@@ -190,7 +205,7 @@ export class Page {
         "header",
         { class: "brand" },
         h("div", {}, h("p", { class: "product" }), h("h1", {})),
-        accountButton(session, this.#catalogue, this.#status),
+        EMBEDDED ? null : accountButton(session, this.#catalogue, this.#status),
         h("div", { class: "languages", role: "group" }, ...languages),
         iconButton("close", t("closeLayers"), () => this.#showSide(false), { class: "icon-button close-side" }),
       ),
@@ -324,6 +339,7 @@ export class Page {
   }
 
   #actions(feature: Found, full: Feature): HTMLElement[] {
+    if (EMBEDDED) return [];
     return FEATURE_ACTIONS.filter((action) => action.allowed?.(this.#context, feature) ?? true).map((action) => {
       const run = (): void =>
         void action.run(this.#context, feature, full).catch((error: unknown) => {

@@ -4,6 +4,7 @@
  * A login is kept in memory, so it ends with the page; in sessionStorage (until the window is closed) only
  * when the reader wants that. What somebody may do is what GET /me says; the server decides anyhow.
  */
+import { EMBEDDED } from "./embed.ts";
 import { api, apiJson, onLoginNeeded, type ServerError, setLogin } from "./server.ts";
 
 export type Role = "viewer" | "editor" | "steward" | "admin";
@@ -55,6 +56,7 @@ export function tokenHeader(token: string): string {
 }
 
 function kept(): string | null {
+  if (EMBEDDED) return null;
   try {
     return sessionStorage.getItem(KEPT);
   } catch {

@@ -34,6 +34,18 @@ export const TOOLS: readonly Tool[] = [
     load: () => import("./check/tool.ts"),
   },
   {
+    id: "print",
+    symbol: "printer",
+    title: { vi: "In", en: "Print" },
+    load: () => import("./print/tool.ts"),
+  },
+  {
+    id: "share",
+    symbol: "share",
+    title: { vi: "Chia sẻ", en: "Share" },
+    load: () => import("./share/tool.ts"),
+  },
+  {
     id: "edit",
     symbol: "pencil",
     title: { vi: "Chỉnh sửa", en: "Edit" },

@@ -1,0 +1,100 @@
+/** The tool that gives the present view away: as a link, as a frame for a web page, as an image by address. */
+import "../tools.css";
+import "./share.css";
+import { copyText } from "../clipboard.ts";
+import type { PageContext, ToolPanel } from "../context.ts";
+import { h } from "../dom.ts";
+import { language, onLanguage, pick, texts } from "../i18n.ts";
+import { embedAddress, frameCode, imageAddress } from "./addresses.ts";
+import { TEXTS } from "./texts.ts";
+
+const t = texts(TEXTS);
+/** Under this zoom an image would hold more than the server draws at once. */
+const IMAGE_ZOOM = 12;
+/** The address follows the map a moment later (page.ts, WRITE_MS). */
+const SETTLED_MS = 250;
+
+let present: ShareTool | null = null;
+let listening = false;
+
+export function open(context: PageContext): ToolPanel {
+  present = new ShareTool(context);
+  if (!listening) {
+    listening = true;
+    onLanguage(() => present?.build());
+  }
+  return present;
+}
+
+class ShareTool implements ToolPanel {
+  readonly element = h("div", { class: "share-tool" });
+  readonly #context: PageContext;
+  #waiting = 0;
+  readonly #changed = (): void => {
+    window.clearTimeout(this.#waiting);
+    this.#waiting = window.setTimeout(() => this.build(), SETTLED_MS);
+  };
+
+  constructor(context: PageContext) {
+    this.#context = context;
+    context.map.on("moveend", this.#changed);
+    context.state.onChange(() => present === this && this.#changed());
+    this.build();
+    this.#changed();
+  }
+
+  close(): void {
+    window.clearTimeout(this.#waiting);
+    this.#context.map.off("moveend", this.#changed);
+    present = null;
+  }
+
+  build(): void {
+    const { map, state, catalogue } = this.#context;
+    const link = new URL(window.location.href);
+    link.hash = link.hash.replace(/([#&])tool=share(?:&|$)/, "$1").replace(/&$/, "");
+    const title = `${t("frameTitle")} · ${pick(catalogue.city.title)}`;
+    const bounds = map.getBounds();
+    const { clientWidth: width, clientHeight: height } = map.getContainer();
+    const layers = [...state.layers.values()].filter(({ id, kind }) => kind !== "raster" && state.isShown(id));
+    const image = imageAddress(
+      window.location.origin,
+      [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()],
+      { width, height },
+      layers.map(({ id }) => id),
+      language(),
+    );
+    const near = map.getZoom() >= IMAGE_ZOOM && layers.length > 0;
+    this.element.replaceChildren(
+      h("p", { class: "tool-hint" }, t("hint")),
+      this.#part("link", link.href, ""),
+      this.#part("embed", frameCode(embedAddress(window.location.href), title), t("embedHint")),
+      near
+        ? this.#part("image", image, t("imageHint"), image)
+        : h("section", {}, h("h3", {}, t("image")), h("p", { class: "tool-hint" }, t("imageWide"))),
+    );
+  }
+
+  #part(key: "link" | "embed" | "image", text: string, hint: string, open?: string): HTMLElement {
+    const field = h("textarea", { class: "field", rows: 3, readonly: true, name: key, "aria-label": t(key) });
+    field.value = text;
+    field.addEventListener("focus", () => field.select());
+    const copy = (): void =>
+      void copyText(text).then((done) => this.#context.status.say(t(done ? "copied" : "copyFailed")));
+    return h(
+      "section",
+      {},
+      h("h3", {}, t(key)),
+      hint ? h("p", { class: "tool-hint" }, hint) : null,
+      field,
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", class: "small-button", onclick: copy }, t("copy")),
+        open
+          ? h("a", { class: "small-button", href: open, target: "_blank", rel: "noopener" }, t("open"))
+          : null,
+      ),
+    );
+  }
+}

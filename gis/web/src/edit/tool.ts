@@ -4,7 +4,7 @@ import type { PageContext, ToolPanel } from "../context.ts";
 import { h } from "../dom.ts";
 import type { Found } from "../identify.ts";
 import { texts } from "../i18n.ts";
-import { openDraft } from "./draft.ts";
+import { isEmpty, openDraft } from "./draft.ts";
 import { Editor } from "./editor.ts";
 import { EditPanel } from "./panel.ts";
 import { TEXTS } from "./texts.ts";
@@ -34,7 +34,7 @@ export function open(context: PageContext): ToolPanel {
     context.status.say(error instanceof Error ? error.message : String(error));
   };
   const unsaved = (event: BeforeUnloadEvent): void => {
-    if (editor && (editor.pending.changes.length > 0 || editor.sender.outbox)) event.preventDefault();
+    if (editor && !isEmpty(editor.draft.content)) event.preventDefault();
   };
   const begin = async (): Promise<void> => {
     if (name === undefined) return;
@@ -63,10 +63,8 @@ export function open(context: PageContext): ToolPanel {
       present = null;
       panel?.end();
       editor?.end();
-      // What is not saved stays in the draft: the tool opens it again.
-      if (!editor || (editor.pending.changes.length === 0 && !editor.sender.outbox)) {
-        window.removeEventListener("beforeunload", unsaved);
-      }
+      // What is not saved stays in the draft, and is warned of: the tool opens it again.
+      if (!editor || isEmpty(editor.draft.content)) window.removeEventListener("beforeunload", unsaved);
     },
   };
 }

@@ -114,7 +114,8 @@ def start_all(
     for who, target in ((OURS, "gis.api.app:create"), (COLD, "scripts.bench_serve_cold:create")):
         own = run / who.replace(", ", "-").replace(" ", "-")
         own.mkdir(exist_ok=True)
-        server = Server(replace(settings, workers=arguments.workers), db, own, target).start()
+        server = Server(replace(settings, workers=arguments.workers), db, own, target).start(ready=False)
+        server.wait_ready(300)
         urls[who], pids[who] = server.url, [server.process.pid]
         stops.append(server.stop)
 

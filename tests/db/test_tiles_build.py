@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from pmtiles.reader import MmapSource, Reader, all_tiles
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from gis.api.archive import ROUTES
 from gis.api.problems import on_known_error
@@ -41,6 +42,8 @@ from tiles.grid import Tile
 from tiles.hilbert import tile_id, tile_of
 from tiles.packing import pack, unpack
 from tiles.proof import stats, verify
+from tiles.pyramid import occupied
+from tiles.shelf import Shelf
 from tiles.snapshot import snapshot
 
 ROWS = 40
@@ -183,6 +186,91 @@ def test_maps_read_the_file_by_ranges(town: TileCity, settings: Settings) -> Non
     hidden = replace(town.catalogue, layers={**town.catalogue.layers, "telecom_pole": shut})
     assert get(hidden).status_code == 404
     assert get(town.catalogue).status_code == 200
+
+
+def test_a_file_that_is_replaced_is_sent_to_its_end(
+    town: TileCity, settings: Settings, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, PUBLIC)
+    path.write_bytes(before := file_of(town.folder, PUBLIC).read_bytes())
+    app = Starlette(routes=list(ROUTES))
+    app.state.bandoso = State(
+        replace(settings, tiles_dir=str(tmp_path)),
+        town.city,
+        town.catalogue,
+        None,  # type: ignore[arg-type]  # asks nothing
+    )
+    body = bytearray()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            assert dict(message["headers"])[b"content-length"] == str(len(before)).encode()
+            (tmp_path / "new").write_bytes(b"x" * 100)
+            (tmp_path / "new").replace(path)
+        body.extend(message.get("body", b""))
+
+    async def receive() -> Message:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/tiles/public.pmtiles",
+        "query_string": b"",
+        "headers": [(b"host", b"test")],
+    }
+    opened = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    asyncio.run(app(scope, receive, send))
+    assert body == before
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == opened
+
+
+class _Unchanged:
+    """Stands for what a server hears of changes: there are none."""
+
+    def is_right(self, *_: object) -> bool:
+        return True
+
+    def needed_since(self, _: object) -> None:
+        pass
+
+
+def test_deep_tiles_of_some_layers_alone_are_rendered(town: TileCity, tmp_path: Path) -> None:
+    """archive_alone_to: they are in no archive, and servers do not take them for empty; with anything else
+    they are whole."""
+    some = {"trial_mixed", "trial_open", "trial_plain"}
+    layers = dict(town.catalogue.layers)
+    for name in some & layers.keys():
+        definition = layers[name].definition
+        tiles = definition.tiles.model_copy(update={"archive_alone_to": 14})
+        layers[name] = replace(layers[name], definition=definition.model_copy(update={"tiles": tiles}))
+    catalogue = replace(town.catalogue, layers=layers)
+    build(town.db.owner_dsn, town.city, catalogue, tmp_path, workers=2)
+    content, before = town.content(folder=tmp_path), town.content()
+    left_out = before.keys() - content.keys()
+    assert left_out and all(tile.z > 14 for tile in left_out)
+    assert all(mapbox_vector_tile.decode(before[tile]).keys() <= some for tile in left_out)
+    assert all(content[tile] == before[tile] for tile in content)
+    deep = [t for t in content if t.z > 14 and not some.isdisjoint(mapbox_vector_tile.decode(content[t]))]
+    assert deep
+    assert max(tile.z for tile in town.content("trial_plain", tmp_path)) == 14
+
+    shelf = Shelf(tmp_path, _Unchanged())  # type: ignore[arg-type]
+    shelf.look(catalogue)
+    tile = next(iter(left_out))
+    assert shelf.get_all(catalogue, tuple(some), tile) is None
+    assert shelf.get(layers["trial_plain"], deep[0]) is None
+    assert shelf.get(layers["water_pipe"], tile) == b""
+    assert shelf.get_all(catalogue, tuple(some), deep[0])
+    shelf.close()
+    proof = verify(town.db.owner_dsn, town.city, catalogue, tmp_path, workers=2)
+    assert (proof.wrong, proof.unused) == ([], {})
+
+    with snapshot(town.db.owner_dsn) as now:
+        parts = occupied(now.connection, archived_layers(catalogue), town.city.crs.storage, 16)
+        order = [tile_id(tile.z, tile.x, tile.y) for part in parts for tile in part]
+    assert order == sorted(set(order)) and len(order) >= len(before)
 
 
 def test_changed_parts_are_what_a_whole_build_gives(

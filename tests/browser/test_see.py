@@ -120,7 +120,7 @@ def test_a_section_shows_what_a_line_cuts(visit: Visit, row: Row) -> None:
     _, lon, lat = row(
         "water_pipe", "pipe_class = 'distribution' AND depth_m IS NOT NULL AND ST_Length(geom) > 20"
     )
-    page = visit.open(f"#map=19/{lat}/{lon}&tool=section").page
+    page = visit.open(f"#map=19/{lat}/{lon}&tool=section&layers=water_pipe,base_road").page
     page.evaluate("document.querySelector('.close-side').click()")
     visit.idle()
     map_ = page.locator(".map canvas").first
@@ -160,7 +160,9 @@ def test_a_section_shows_what_a_line_cuts(visit: Visit, row: Row) -> None:
 
 def test_a_profile_opens_from_the_card_of_a_conduit(visit: Visit, row: Row) -> None:
     fid, lon, lat = row("drainage_conduit", "invert_up_m IS NOT NULL AND conduit_class <> 'house'")
-    page = visit.open(f"#map=18/{lat}/{lon}&lang=en&feature=drainage_conduit/{fid}").page
+    page = visit.open(
+        f"#map=18/{lat}/{lon}&lang=en&layers=drainage_conduit&feature=drainage_conduit/{fid}"
+    ).page
     page.click("[data-action=profile]")
     plot = page.locator("#dock svg.plot")
     expect(plot).to_be_visible(timeout=60_000)

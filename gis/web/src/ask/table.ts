@@ -35,7 +35,8 @@ export class Table {
     this.#context = context;
     this.#layer = layer;
     this.#area = area;
-    this.#columns = layer.fields;
+    // The fid stands before each row.
+    this.#columns = layer.fields.filter(({ name }) => name !== "fid");
     this.#body.setAttribute("aria-label", pick(layer.title));
     this.element.append(this.#filterForm(), this.#body, this.#pager);
     this.#restart();

@@ -57,8 +57,8 @@ class CheckedCity:
         )
 
 
-def fill(db: Database, city: City, catalogue: Catalogue) -> CheckedCity:
-    write(db.owner_dsn, make_plan(PARCELS, 1), city, catalogue, lambda _done, _total: None, defects=True)
+def fill(db: Database, city: City, catalogue: Catalogue, parcels: int = PARCELS) -> CheckedCity:
+    write(db.owner_dsn, make_plan(parcels, 1), city, catalogue, lambda _done, _total: None, defects=True)
     return CheckedCity(db, Setting(city, catalogue, date(2026, 1, 1)))
 
 

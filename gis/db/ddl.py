@@ -177,7 +177,13 @@ def layer_indexes(layer: Layer) -> tuple[Index, ...]:
         found.append(Index((*key, "key"), text))
     if searched_words(layer):
         found.append(Index(("q", "idx"), SQL("USING gin (({}))").format(search_vector(layer))))
-    found += [Index((f.name, "idx"), SQL("({})").format(column(f.name))) for f in layer.fields if f.index]
+    # With fid, as pages are in its order: without, the first hundred of a commune's parcels were those of a
+    # whole commune, read and sorted (11.8 ms of a processor among 200,000 parcels; with it 0.15 ms).
+    found += [
+        Index((f.name, "idx"), SQL("({}, {})").format(column(f.name), column("fid")))
+        for f in layer.fields
+        if f.index
+    ]
     return tuple(found)
 
 

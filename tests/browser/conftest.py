@@ -215,7 +215,7 @@ class _Desk:
     """Keeps a page loaded from one test to the next."""
 
     def __init__(self, browser: Browser, site: str) -> None:
-        self._make = lambda: _visit(browser, site, 1200, 760)
+        self._make: Callable[[], Iterator[Visit]] = lambda: _visit(browser, site, 1200, 760)
         self._visits: Iterator[Visit] | None = None
         self._visit: Visit | None = None
 

@@ -400,8 +400,10 @@ export class Page {
 
   #writeLinkNow(): void {
     window.clearTimeout(this.#writing);
-    this.#written = formatHash(this.#present());
-    window.history.replaceState(null, "", this.#written);
+    // A link that was followed a moment ago is not read yet (#readLink hears of it next): it is kept.
+    if (this.#written !== "" && window.location.hash !== this.#written) return;
+    window.history.replaceState(null, "", formatHash(this.#present()));
+    this.#written = window.location.hash;
   }
 
   /** A link was typed or followed while the page is open. */

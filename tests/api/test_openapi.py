@@ -67,6 +67,7 @@ def test_every_path_answers(running: Server) -> None:
         "{changesetId}": "1",
         "{changeset}": "1",
         "{version}": "1",
+        "{rule}": "GEN-01",
     }
     for path, item in document["paths"].items():
         if "get" not in item:

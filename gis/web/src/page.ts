@@ -409,6 +409,7 @@ export class Page {
   /** A link was typed or followed while the page is open. */
   #readLink(): void {
     if (window.location.hash === this.#written) return;
+    this.#written = window.location.hash;
     const link = parseHash(window.location.hash);
     if (link.language) setLanguage(link.language);
     this.#state.readLink(link);

@@ -291,12 +291,14 @@ class Check implements ToolPanel {
   #open(at: number): void {
     const finding = this.#found[at];
     if (!finding) return;
-    const stepping = this.#detail !== null;
+    // Building anew takes the stepper off the page for a moment, and the focus from its buttons.
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["step"] : undefined;
+    const step = this.#detail === null ? "1" : focused;
     this.#detail?.close();
     this.#at = at;
     this.#detail = new Detail(this.#context, finding, collectionOf(this.#filters), this.#rules, () => void this.#counts());
     this.build();
-    if (!stepping) this.#stepper.querySelector<HTMLElement>("[data-step='1']")?.focus();
+    if (step) this.#stepper.querySelector<HTMLElement>(`[data-step="${CSS.escape(step)}"]`)?.focus();
     this.#context.link.changed();
   }
 

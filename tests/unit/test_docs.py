@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,3 +26,13 @@ def test_readme_shows_the_two_commands_and_every_subcommand() -> None:
     assert "./scripts/test" in readme
     for name in LazyGroup.commands_by_name:
         assert f"bandoso {name}" in readme, name
+
+
+def test_guides_show_pictures_that_are_there() -> None:
+    shown = [
+        (guide.name, name)
+        for guide in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"\(pictures/([a-z0-9-]+\.png)\)", guide.read_text(encoding="utf-8"))
+    ]
+    assert {guide for guide, _ in shown} >= {"guide-planner.md", "guide-editor.md"}
+    assert [name for _, name in shown if not (ROOT / "docs" / "pictures" / name).is_file()] == []

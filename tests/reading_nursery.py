@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 ROOT = Path(__file__).resolve().parents[1]
-_MAIN = "from gis.ingest.reader_child import main\nmain()\n"
+_CHILD = "gis.ingest.reader_child"
+_MAIN = f"from {_CHILD} import main\nmain()\n"
 
 
 class Forked:
@@ -58,7 +59,7 @@ class Nursery:
     def __init__(self) -> None:
         from gis.ingest import spawn
 
-        before, _, after = spawn._START.format(root=str(ROOT)).partition(_MAIN)
+        before, _, after = spawn._START.format(root=str(ROOT), module=_CHILD).partition(_MAIN)
         assert not after, "what starts a child has changed"
         self._socket, theirs = socket.socketpair()
         with theirs:

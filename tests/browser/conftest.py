@@ -83,6 +83,7 @@ TIDY = """
     if (button && button.checkVisibility()) button.click();
   }
   document.querySelector('.languages [data-language=vi]')?.click();
+  document.activeElement?.blur();
   localStorage.clear();
 }
 """

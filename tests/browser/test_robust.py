@@ -163,7 +163,7 @@ def test_keyboard_alone(visit: Visit) -> None:
         "Bản đồ",
         "Phóng to",
         "Hệ tọa độ",
-        "Đến tọa độ…",
+        "Tìm trên bản đồ",
     ):
         assert any(name in one for one in seen), (name, seen)
     page.locator(".sector", has_text="Cấp nước").locator(".sector-row input").focus()

@@ -45,6 +45,14 @@ def count(url: str) -> int:
     return int(answer.json()["numberMatched"]) if answer.status_code == 200 else -1
 
 
+def postmaster(folder: Path) -> int | None:
+    """Its process id, as its file says; None while there is none."""
+    try:
+        return int((folder / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
 def test_a_killed_postmaster_comes_back_under_the_running_map(
     reachable_tmp: Path, tmp_path: Path, prepared_folder: Prepared
 ) -> None:
@@ -53,24 +61,22 @@ def test_a_killed_postmaster_comes_back_under_the_running_map(
     with serving("--data-dir", folder, log=tmp_path / "log") as (url, _, _):
         assert load(folder, file).returncode == 0
         assert count(url) == 20_000
-        master = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        master = postmaster(folder)
         os.kill(master, signal.SIGKILL)
         began = time.monotonic()
-        while count(url) != 20_000 and time.monotonic() - began < 240:
+        # its backends answer until they notice, so an answer alone says nothing
+        while postmaster(folder) in (master, None) or count(url) != 20_000:
+            assert time.monotonic() - began < 240
             time.sleep(0.2)
-        took = time.monotonic() - began
-        print(f"served again {took:.1f} s after the postmaster was killed")
-        assert took < 240
-        again = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-        assert again != master
+        print(f"served again {time.monotonic() - began:.1f} s after the postmaster was killed")
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 320 MB that may be filled up."""
+    """A file system of 512 MB that may be filled up."""
     folder = Path("/tmp") / f"bandoso-small-{os.getpid()}"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=320m,mode=755", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512m,mode=755", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         folder.rmdir()
         pytest.skip("file systems cannot be mounted here")

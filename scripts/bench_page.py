@@ -55,6 +55,7 @@ FIRST_IDLE = """async () => {
   await window.bandoso.ready;
   return performance.now();
 }"""
+# Polled from here: the page's policy forbids what playwright's own waiting would evaluate.
 FIRST_DRAWN = """async () => {
   while (!window.bandoso?.map?.loaded?.() && !window.bandoso?.map?.isStyleLoaded?.())
     await new Promise(resolve => setTimeout(resolve, 20));
@@ -129,8 +130,7 @@ def first(context: BrowserContext, url: str, slow: bool) -> dict[str, Any]:
         wire = Wire(session)
         if slow:
             session.send("Network.emulateNetworkConditions", SLOW)
-        page.goto(url, wait_until="commit", timeout=PATIENCE)
-        page.wait_for_function("window.bandoso !== undefined", timeout=PATIENCE)
+        page.goto(url, timeout=PATIENCE)
         drawn = page.evaluate(FIRST_DRAWN)
         idle = page.evaluate(FIRST_IDLE)
         return {"drawn_ms": round(drawn), "idle_ms": round(idle), **wire.told()}

@@ -17,7 +17,7 @@ from pyproj import Geod
 from gis import crs
 from gis.db.server import Database
 from tests.browser import hostile
-from tests.browser.conftest import PATIENCE, Visit
+from tests.browser.conftest import Visit
 
 Row = Callable[[str, str], tuple[int, float, float]]
 
@@ -126,9 +126,9 @@ def test_a_line_is_measured_with_the_mouse(desk: Visit) -> None:
     # the tool had the clicks: no card opened; closed, it gives them back and leaves nothing on the map
     expect(page.locator(".card")).to_be_hidden()
     page.locator(".dock > header button").click()
-    page.wait_for_function(
-        "!window.bandoso.map.queryRenderedFeatures().some(f => f.source === 'bandoso-measure')",
-        timeout=PATIENCE,
+    desk.idle()
+    assert page.evaluate(
+        "window.bandoso.map.queryRenderedFeatures().filter(f => f.source === 'bandoso-measure').length === 0"
     )
     desk.check()
 

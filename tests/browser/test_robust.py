@@ -226,12 +226,15 @@ def test_first_visit_is_small(visit: Visit) -> None:
     """What a first visit loads of the page itself, compressed; tools come when they are opened."""
     page = visit.open(f"{CLOSE}&layers=water_pipe").page
     page.wait_for_timeout(1000)
-    sizes = page.evaluate(
-        "performance.getEntries().filter(e => /[/]map([/#]|$)/.test(e.name) && !/woff/.test(e.name) &&"
-        " e.encodedBodySize > 0).map(e => [e.name, e.encodedBodySize])"
+    # by name: what was fetched ahead of its use is listed twice
+    sizes = dict(
+        page.evaluate(
+            "performance.getEntries().filter(e => /[/]map([/#]|$)/.test(e.name) && !/woff/.test(e.name) &&"
+            " e.encodedBodySize > 0).map(e => [e.name, e.encodedBodySize])"
+        )
     )
     assert len(sizes) >= 5
-    assert sum(size for _, size in sizes) <= MOST_BYTES, sizes
+    assert sum(sizes.values()) <= MOST_BYTES, sizes
 
 
 def test_lock_file_names_no_host() -> None:

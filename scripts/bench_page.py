@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Request, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -55,7 +55,7 @@ FIRST_IDLE = """async () => {
   await window.bandoso.ready;
   return performance.now();
 }"""
-# Polled from here: the page's policy forbids what playwright's own waiting would evaluate.
+# Polled in the page: its policy forbids what playwright's own waiting would evaluate.
 FIRST_DRAWN = """async () => {
   while (!window.bandoso?.map?.loaded?.() && !window.bandoso?.map?.isStyleLoaded?.())
     await new Promise(resolve => setTimeout(resolve, 20));
@@ -87,32 +87,25 @@ PAN = """async seconds => {
 
 
 class Wire:
-    """Requests and bytes of a page, as they came over the wire (compressed, with headers)."""
+    """Requests of a page and of its worker, which fetches the tiles; bytes as they came over the wire."""
 
-    def __init__(self, session: CDPSession) -> None:
-        self._urls: dict[str, str] = {}
-        self.requests: dict[str, int] = {}
-        self.bytes: dict[str, int] = {}
-        session.send("Network.enable")
-        session.on("Network.responseReceived", self._answered)
-        session.on("Network.loadingFinished", self._finished)
-
-    def _answered(self, event: dict[str, Any]) -> None:
-        response = event["response"]
-        if not response.get("fromDiskCache") and not response.get("fromPrefetchCache"):
-            self._urls[event["requestId"]] = response["url"]
-
-    def _finished(self, event: dict[str, Any]) -> None:
-        url = self._urls.pop(event["requestId"], None)
-        if url is None:
-            return
-        kind = _kind(url)
-        self.requests[kind] = self.requests.get(kind, 0) + 1
-        self.bytes[kind] = self.bytes.get(kind, 0) + int(event["encodedDataLength"])
+    def __init__(self, page: Page) -> None:
+        self._done: list[Request] = []
+        page.on("requestfinished", lambda request: self._done.append(request))
 
     def told(self) -> dict[str, Any]:
-        kb = {kind: round(size / 1000, 1) for kind, size in sorted(self.bytes.items())}
-        return {"requests": self.requests, "kb": kb, "kb_all": round(sum(self.bytes.values()) / 1000, 1)}
+        requests: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        for request in self._done:
+            size = request.sizes()
+            body = size["responseBodySize"]
+            if body <= 0 and size["responseHeadersSize"] <= 0:
+                continue  # kept by the browser
+            kind = _kind(request.url)
+            requests[kind] = requests.get(kind, 0) + 1
+            sizes[kind] = sizes.get(kind, 0) + body + size["responseHeadersSize"]
+        kb = {kind: round(size / 1000, 1) for kind, size in sorted(sizes.items())}
+        return {"requests": requests, "kb": kb, "kb_all": round(sum(sizes.values()) / 1000, 1)}
 
 
 def _kind(url: str) -> str:
@@ -126,10 +119,9 @@ def first(context: BrowserContext, url: str, slow: bool) -> dict[str, Any]:
     """A visit: milliseconds to the first idle map, and what came over the wire."""
     page = context.new_page()
     try:
-        session = context.new_cdp_session(page)
-        wire = Wire(session)
+        wire = Wire(page)
         if slow:
-            session.send("Network.emulateNetworkConditions", SLOW)
+            context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
         page.goto(url, timeout=PATIENCE)
         drawn = page.evaluate(FIRST_DRAWN)
         idle = page.evaluate(FIRST_IDLE)

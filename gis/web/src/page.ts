@@ -364,7 +364,12 @@ export class Page {
 
   #zoomTo([west, south, east, north]: Box, zoom: number): void {
     if (NARROW.matches) this.#showSide(false);
-    this.map.fitBounds([west, south, east, north], { padding: 60, maxZoom: Math.max(zoom, 17), duration: 600 });
+    const padding = { top: 60, bottom: 60, left: 60, right: 60 };
+    // Beside an open tool, not under it; where it takes most of the map there is no beside.
+    const { clientWidth } = this.map.getContainer();
+    const covered = this.#context.dock.element.offsetWidth;
+    if (covered > 0 && covered < clientWidth / 2) padding.right += covered;
+    this.map.fitBounds([west, south, east, north], { padding, maxZoom: Math.max(zoom, 17), duration: 600 });
   }
 
   #show(view: NonNullable<PageLink["view"]>, animate: boolean): void {

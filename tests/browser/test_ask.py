@@ -16,6 +16,7 @@ from pyproj import Geod
 
 from gis import crs
 from gis.db.server import Database
+from tests.api.editors import PASSWORD, enrol
 from tests.browser import hostile
 from tests.browser.conftest import Visit
 
@@ -273,6 +274,37 @@ def test_findings_are_looked_through(desk: Visit, findings: dict[str, int]) -> N
     expect(page.locator(".finding")).to_be_visible()
     expect(page).to_have_url(link)
     desk.check()
+
+
+def test_a_steward_accepts_a_finding_with_a_reason(
+    visit: Visit, findings: dict[str, int], site_db: Database, site: str
+) -> None:
+    with psycopg.connect(site_db.owner_dsn, autocommit=True) as owner:
+        if not owner.execute("SELECT 1 FROM bandoso.account WHERE name = 'steward'").fetchone():
+            enrol(owner, site).close()
+    lon, lat = hostile.PLACE
+    page = visit.open(f"#map=18/{lat}/{lon}&layers=telecom_camera&tool=check&lang=en").page
+    page.get_by_label("Owner").select_option("=vnpt")
+    items = page.locator(".check-item")
+    expect(items).to_have_count(3)
+    items.first.click()
+    expect(page.locator(".accept-form")).to_have_count(0)  # nobody is logged in
+    page.click(".account")
+    page.fill(".account-dialog [name=username]", "steward")
+    page.fill(".account-dialog [name=password]", PASSWORD)
+    page.click(".account-dialog [type=submit]")
+    page.locator(".finding summary", has_text="Accept with a reason").click()
+    page.locator(".accept-form textarea, .accept-form input[type=text]").first.fill(EVIL)
+    page.locator(".accept-form [type=submit]").click()
+    expect(page.locator(".finding")).to_contain_text(f"Accepted: {EVIL}")
+    with psycopg.connect(site_db.owner_dsn) as owner:
+        state = owner.execute(
+            "SELECT count(*) FROM layer.finding WHERE layers = 'telecom_camera' AND state = 'accepted'"
+            " AND accepted_reason = %s",
+            [EVIL],
+        ).fetchone()
+    assert state == (1,)
+    visit.check()
 
 
 def test_hostile_values_run_nothing_in_any_of_these_places(desk: Visit, findings: dict[str, int]) -> None:

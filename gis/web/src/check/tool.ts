@@ -64,7 +64,7 @@ function openWith(context: PageContext, text: string): ToolPanel {
   if (!listening) {
     listening = true;
     onLanguage(() => present?.build());
-    context.session.onChange(() => present?.refresh());
+    context.session.onChange(() => present?.again());
     // What the tool was opened for goes before what the link said when the page was loaded.
     let opened = said !== null;
     context.link.register("check", {
@@ -135,6 +135,13 @@ class Check implements ToolPanel {
     const { filters, finding } = readFilters(text);
     this.#filters = filters;
     this.#wanted = finding;
+    this.refresh();
+  }
+
+  /** Somebody logged in or out: what is listed and allowed is another, the open finding stays open. */
+  again(): void {
+    const open = this.#found[this.#at];
+    this.#wanted = open ? String(open.id) : null;
     this.refresh();
   }
 

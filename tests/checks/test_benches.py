@@ -33,8 +33,8 @@ def test_requests_of_the_bench_of_serving(module_db: Database) -> None:
     """Lists are fixed by the seed, and each workload asks us and the peers that it is bound by."""
     with psycopg.connect(module_db.owner_dsn, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO layer.cadastre_parcel (asset_id, owner, sheet_no, parcel_no, geom)"
-            " SELECT 'b' || n, 'stnmt', 's' || n / 10, n::text, ST_SetSRID(ST_MakeEnvelope("
+            "INSERT INTO layer.cadastre_parcel (asset_id, owner, commune_code, sheet_no, parcel_no, geom)"
+            " SELECT 'b' || n, 'stnmt', '90000', 's' || n / 10, n::text, ST_SetSRID(ST_MakeEnvelope("
             "604000 + 20 * n, 1191000, 604015 + 20 * n, 1191020), 9210) FROM generate_series(1, 40) AS n"
         )
     copy_table(module_db.owner_dsn)

@@ -217,6 +217,7 @@ def _addresses() -> list[str]:
         "{process}": "nope",
         "{job}": "0" * 32,
         "{version}": "1",
+        "{rule}": "NET-03",
         "{changeset:int}": "1",
     }
     found = []

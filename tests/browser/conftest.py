@@ -90,9 +90,10 @@ TIDY = """
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Headless Chromium of the system. It is closed after the tests here: its event loop must not meet the
     tests elsewhere that run one."""
+    assert not isinstance(request.node, pytest.Session), "without __init__.py the browser never closes"
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.fail("Chromium is missing; scripts/test installs it")

@@ -7,12 +7,18 @@ that load). Of restricted layers and confidential fields nothing is kept: anyone
 
 from __future__ import annotations
 
+import time
+
 from psycopg import Connection
 
 from gis.db import actual
 from layers.registry import Catalogue, Layer
 
 _COLUMNS = ("names", "former", "streets", "addresses")
+#: Key of the advisory lock of whoever reads names: "name" in ASCII.
+_FILLING = 0x6E616D65
+#: Seconds until one who waits for another's reading looks again.
+_LOOK = 0.2
 
 
 def listed_fields(layer: Layer) -> dict[str, list[str]]:
@@ -69,14 +75,28 @@ def names_due(connection: Connection) -> bool:
 def fill_names(connection: Connection) -> int:
     """Read the names of all layers that are due (a second for a million addresses); gives how many layers.
 
-    For a connection in autocommit mode: each layer is a transaction of its own.
+    For a connection in autocommit mode: a round of a layer is four transactions (sql/0023_names_no_wait.sql),
+    and nobody who edits waits for it. One process reads at a time; the others wait until it is done.
     """
     done = 0
-    while True:
-        row = connection.execute("SELECT bandoso.names_fill()").fetchone()
-        if row is None or row[0] is None:
-            break
-        done += 1
+    while names_due(connection):
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [_FILLING]).fetchone()
+        if not row or not row[0]:
+            time.sleep(_LOOK)
+            continue
+        try:
+            while True:
+                due = connection.execute("SELECT of_layer, marks FROM bandoso.names_begin()").fetchone()
+                if due is None:
+                    break
+                layer, marks = due
+                settled = connection.execute("SELECT bandoso.names_settled(%s)", [layer]).fetchone()
+                connection.execute("SELECT bandoso.names_read(%s, %s)", [layer, bool(settled and settled[0])])
+                connection.execute("SELECT bandoso.names_end(%s)", [marks])
+                done += 1
+        finally:
+            if not connection.broken:
+                connection.execute("SELECT pg_advisory_unlock(%s)", [_FILLING])
     if done:
         connection.execute("ANALYZE bandoso.name")
     return done

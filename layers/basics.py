@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -49,3 +49,33 @@ class Text(Model):
 
 #: Values of a field that a selector compares with.
 Values = tuple[str | bool | float, ...]
+
+
+Access = Literal["public", "restricted", "confidential"]
+
+
+class _Described(Protocol):
+    @property
+    def title(self) -> Text: ...
+    @property
+    def access(self) -> Access: ...
+
+
+class Shown:
+    """What a layer is to who looks at it, whether it is made of features or of pixels."""
+
+    definition: _Described
+    revealed: bool
+
+    @property
+    def title(self) -> Text:
+        return self.definition.title
+
+    @property
+    def access(self) -> Access:
+        return self.definition.access
+
+    @property
+    def is_public(self) -> bool:
+        """Whether whom this is for may see the layer: anyone, unless it is revealing."""
+        return self.revealed or self.definition.access == "public"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from layers.basics import IDENTIFIER, ByZoom, Colour, Identifier, Model, Text, Values, Zoom
+from layers.basics import IDENTIFIER, Access, ByZoom, Colour, Identifier, Model, Text, Values, Zoom
 from layers.find import FindDef
 from layers.raster import RasterDef
 from layers.styling import Arrows, ClassColours, FarStyle, Label, Style, order_range
@@ -68,7 +68,6 @@ GeometryType = Literal[
     "Geometry",
 ]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime"]
-Access = Literal["public", "restricted", "confidential"]
 
 
 class DomainValue(Model):

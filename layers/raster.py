@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from layers.basics import Colour, Identifier, Model, Text, Zoom
+from layers.basics import Access, Colour, Identifier, Model, Shown, Text, Zoom
 
 if TYPE_CHECKING:
     from layers.model import SectorDef
@@ -51,7 +51,7 @@ class RasterDef(Model):
     kind: Kind
     #: The agency of config/city.yml that answers for it.
     owner: Identifier
-    access: Literal["public", "restricted", "confidential"] = "public"
+    access: Access = "public"
     #: Which file is on top where several overlap.
     first: Literal["newest", "finest"] = "newest"
     #: ``jpeg`` (imagery and scans only) is a tenth of the size, and changes pixels a little.
@@ -90,7 +90,7 @@ class RasterDef(Model):
 
 
 @dataclass(frozen=True)
-class RasterLayer:
+class RasterLayer(Shown):
     """One raster layer of a catalogue."""
 
     id: str
@@ -102,16 +102,3 @@ class RasterLayer:
     def revealing(self) -> RasterLayer:
         """The layer for members who may see it."""
         return replace(self, revealed=True)
-
-    @property
-    def title(self) -> Text:
-        return self.definition.title
-
-    @property
-    def access(self) -> str:
-        return self.definition.access
-
-    @property
-    def is_public(self) -> bool:
-        """Whether whom this is for may see the layer: anyone, unless it is revealing."""
-        return self.revealed or self.definition.access == "public"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from layers.basics import Shown
 from layers.model import (
     SYSTEM_FIELDS,
     Checks,
@@ -73,7 +74,7 @@ class TileFilter:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Shown):
     """One layer, resolved. ``fields`` has the system fields first, then groups, then its own."""
 
     id: str
@@ -90,19 +91,6 @@ class Layer:
         """The layer for members who may see (some of) what it hides: served in full, from the members' view
         (gis.db.door), where rows and values of other agencies are left out."""
         return replace(self, revealed=True)
-
-    @property
-    def title(self) -> Text:
-        return self.definition.title
-
-    @property
-    def access(self) -> str:
-        return self.definition.access
-
-    @property
-    def is_public(self) -> bool:
-        """Whether whom this is for may see the layer: anyone, unless it is revealing."""
-        return self.revealed or self.definition.access == "public"
 
     @property
     def dimension(self) -> int:

@@ -6,12 +6,8 @@ frames (gis.ingest.protocol) on standard output.
 
 from __future__ import annotations
 
-import os
-import pickle
 import sys
-import traceback
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,9 +16,8 @@ import pyarrow as pa
 
 from gis import crs
 from gis.crs.diagnose import diagnose
-from gis.crs.identify import identify
-from gis.errors import BandosoError, LoadRefused, UsageError
-from gis.ingest import formats, ogr, parquet, protocol, sandbox, shapes
+from gis.errors import UsageError
+from gis.ingest import confine, formats, ogr, parquet, place, protocol, sandbox, shapes
 from gis.ingest.batches import Pipeline, reject_records, selected
 from gis.ingest.mapping import resolve
 from gis.ingest.protocol import ReadRequest
@@ -123,14 +118,8 @@ class Child:
             offered=target.offered,
         )
         # Without one readable coordinate each row is rejected with its own reason.
-        if found.ok or found.mistake == "no-coordinates":
-            return
-        if found.mistake == "outside-city" and self.request.allow_outside:
-            return
-        hint = found.hint
-        if found.mistake == "outside-city":
-            hint = "check the file and its CRS (--crs); --allow-outside loads it all the same"
-        raise LoadRefused(f"{found.message}", code=f"crs-{found.mistake or 'unknown'}", hint=hint)
+        if found.mistake != "no-coordinates":
+            place.refuse_unless_there(found, allow_outside=self.request.allow_outside)
 
     def _ask_for_fids(self, count: int) -> None:
         self.say(protocol.FIDS, {"count": count})
@@ -204,69 +193,31 @@ def _dimension(geometry: str) -> int:
 
 def _source_crs(request: ReadRequest, opened: Opened) -> tuple[int, str]:
     """The CRS of the coordinates and how it is known. Raises LoadRefused or UsageError."""
-    found = identify(opened.crs) if opened.crs else None
-    if request.crs is not None:
-        crs.definition(request.crs)
-        if request.format.crs is not None and request.crs != request.format.crs:
-            raise UsageError(
-                f"{request.format.name} is always EPSG:{request.format.crs}",
-                hint="save it in another format, GeoPackage for example, when it is not",
-            )
-        how = f"--crs EPSG:{request.crs}"
-        if found and found.code not in (None, request.crs):
-            how += f", although {found.how}"
-        return request.crs, how
-    if found and found.code is not None:
-        return found.code, found.how
-    if found:
-        raise LoadRefused(found.how, code="unknown-crs", hint="say it with --crs EPSG:n")
-    raise LoadRefused(
-        "the file does not say its coordinate reference system",
-        code="no-crs",
-        hint="say it with --crs EPSG:n; ask whoever made the file, do not try",
-    )
+    fixed = request.format.crs
+    if fixed is not None and request.crs not in (None, fixed):
+        raise UsageError(
+            f"{request.format.name} is always EPSG:{fixed}",
+            hint="save it in another format, GeoPackage for example, when it is not",
+        )
+    return place.crs_of(opened.crs, request.crs)
 
 
 def main() -> None:
     """Entry point of the child."""
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
-    sandbox.die_with_parent()
-    # Our parent wrote it, before anything of the delivery was looked at.
-    try:
-        request: ReadRequest = pickle.load(stdin)  # noqa: S301
-    except EOFError:  # not needed after all
+    request: ReadRequest | None = confine.take_request(stdin)
+    if request is None:
         return
-    os.chdir(request.work)
-    os.environ["TMPDIR"] = str(request.work)
     child = Child(request, stdin, stdout)
-    try:
+    with confine.telling(child.say):
         sandbox.limit(request.limits)
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
         if request.format != formats.GEOPARQUET and request.format.driver != "Parquet":
             ogr.leave_one_driver(request.format.driver, request.work)
         crs.definition(request.target.storage)
-        program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]
-        system = [
-            Path(p) for p in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
-        ]
-        sandbox.shut_in([*program, *system, *request.parts, request.path], [request.work])
+        confine.shut_in([*request.parts, request.path], request.work)
         child.run()
-    except BandosoError as error:
-        child.say(
-            protocol.ERROR,
-            {"kind": type(error).__name__, "message": error.message, "code": error.code, "hint": error.hint},
-        )
-    except MemoryError:
-        child.say(
-            protocol.ERROR, {"kind": "LoadRefused", "message": "reading the file needs too much memory"}
-        )
-    except BrokenPipeError:
-        return
-    except Exception:
-        traceback.print_exc()
-        child.say(protocol.ERROR, {"kind": "", "message": "the file cannot be read"})
-        sys.exit(1)
 
 
 __all__ = ["FID", "main", "parquet"]

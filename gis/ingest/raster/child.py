@@ -9,18 +9,15 @@ import base64
 import ctypes
 import dataclasses
 import os
-import pickle
 import sys
 import threading
-import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from gis import crs
-from gis.errors import BandosoError
-from gis.ingest import protocol, sandbox
+from gis.ingest import confine, protocol, sandbox
 from gis.ingest.raster.request import RasterRequest
 
 #: Of GDAL, what is left: the format's own driver, and those that write and warp.
@@ -69,27 +66,18 @@ class _Voice:
 
 def main() -> None:
     """Entry point of the child."""
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
-    sandbox.die_with_parent()
-    # Our parent wrote it, before anything of the delivery was looked at.
-    try:
-        request: RasterRequest = pickle.load(stdin)  # noqa: S301
-    except EOFError:  # not needed after all
+    request: RasterRequest | None = confine.take_request(sys.stdin.buffer)
+    if request is None:
         return
-    os.chdir(request.work)
-    os.environ |= {**_SETTINGS, "TMPDIR": str(request.work), "CPL_TMPDIR": str(request.work)}
-    voice = _Voice(stdout)
-    try:
+    os.environ |= {**_SETTINGS, "CPL_TMPDIR": str(request.work)}
+    voice = _Voice(sys.stdout.buffer)
+    with confine.telling(voice.say):
         sandbox.limit(request.limits)
         environment = _leave_drivers({request.format.driver, *_WRITING})
         from gis.ingest.raster.convert import convert
 
         crs.definition(request.storage)
-        program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(crs.__file__).parents[2])}]
-        system = [
-            Path(p) for p in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
-        ]
-        sandbox.shut_in([*program, *system, *request.parts], [request.work])
+        confine.shut_in(request.parts, request.work)
         over = threading.Event()
         threading.Thread(target=voice.live, args=(over,), daemon=True).start()
         try:
@@ -99,21 +87,6 @@ def main() -> None:
             over.set()
         footprint = base64.b64encode(result.footprint).decode()
         voice.say(protocol.DONE, {**dataclasses.asdict(result), "footprint": footprint})
-    except BandosoError as error:
-        voice.say(
-            protocol.ERROR,
-            {"kind": type(error).__name__, "message": error.message, "code": error.code, "hint": error.hint},
-        )
-    except MemoryError:
-        voice.say(
-            protocol.ERROR, {"kind": "LoadRefused", "message": "reading the file needs too much memory"}
-        )
-    except BrokenPipeError:
-        return
-    except Exception:
-        traceback.print_exc()
-        voice.say(protocol.ERROR, {"kind": "", "message": "the file cannot be read"})
-        sys.exit(1)
 
 
 def _leave_drivers(kept: set[str]) -> Any:

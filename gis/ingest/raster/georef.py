@@ -9,10 +9,9 @@ import numpy as np
 import shapely
 from rasterio.transform import Affine
 
-from gis import crs
 from gis.crs.diagnose import diagnose
-from gis.crs.identify import identify
 from gis.errors import LoadRefused
+from gis.ingest import place
 from gis.ingest.raster.request import RasterRequest
 
 #: Longest text of a world or projection file.
@@ -52,32 +51,11 @@ def _world_file(request: RasterRequest) -> Affine:
 
 def crs_of(source: Any, request: RasterRequest) -> tuple[int, str]:
     """The CRS of the coordinates, and how it is known; never guessed. Raises LoadRefused."""
-    text = _crs_text(source, request)
-    found = identify(text) if text else None
-    if request.crs is not None:
-        crs.definition(request.crs)
-        how = f"--crs EPSG:{request.crs}"
-        if found and found.code not in (None, request.crs):
-            how += f", although {found.how}"
-        return request.crs, how
-    if found and found.code is not None:
-        return found.code, found.how
-    if found:
-        raise LoadRefused(found.how, code="unknown-crs", hint="say it with --crs EPSG:n")
-    raise LoadRefused(
-        "the file does not say its coordinate reference system",
-        code="no-crs",
-        hint="say it with --crs EPSG:n; ask whoever made the file, do not try",
-    )
-
-
-def _crs_text(source: Any, request: RasterRequest) -> str | None:
-    if source.crs:
-        return str(source.crs.to_wkt())
-    if request.projection is not None:
+    text = str(source.crs.to_wkt()) if source.crs else None
+    if text is None and request.projection is not None:
         with request.projection.open("rb") as file:
-            return file.read(_MOST_TEXT).decode("utf-8", "replace")
-    return None
+            text = file.read(_MOST_TEXT).decode("utf-8", "replace")
+    return place.crs_of(text, request.crs)
 
 
 def judge(request: RasterRequest, transform: Affine, width: int, height: int, code: int) -> None:
@@ -85,12 +63,7 @@ def judge(request: RasterRequest, transform: Affine, width: int, height: int, co
     x, y = np.meshgrid(np.linspace(0, width, 7), np.linspace(0, height, 7))
     points = np.column_stack(transform @ (x.ravel(), y.ravel()))
     found = diagnose(points, code, request.extent, request.storage, offered=request.offered)
-    if found.ok or (found.mistake == "outside-city" and request.allow_outside):
-        return
-    hint = found.hint
-    if found.mistake == "outside-city":
-        hint = "check the file and its CRS (--crs); --allow-outside loads it all the same"
-    raise LoadRefused(found.message, code=f"crs-{found.mistake or 'unknown'}", hint=hint)
+    place.refuse_unless_there(found, allow_outside=request.allow_outside)
 
 
 def judge_frame(request: RasterRequest, ground: shapely.Geometry) -> list[str]:

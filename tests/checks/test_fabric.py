@@ -118,14 +118,16 @@ def test_one_moved_corner_against_exact_overlay(
     for one in found:
         if one.rule == "CAD-02":
             where = shapely.transform(one.where, lambda p: p - [6e5, 1.19e6])
-            assert where.area > 0 and where.intersection(union).area < 1e-6
-    # Narrow holes of the union are gaps; wide ones are not.
+            # a tenth of a micrometre beside its border: overlay is done on a grid
+            assert where.area > 0 and where.intersection(union).area < 1e-7 * max(10, where.length)
+    # Narrow holes of the union are gaps; wide ones are not, and nothing is that is nowhere a millimetre wide.
     holes = [shapely.Polygon(ring) for part in shapely.get_parts(union) for ring in part.interiors]
     gaps = shapely.union_all(
         [shapely.transform(one.where, lambda p: p - [6e5, 1.19e6]) for one in found if one.rule == "CAD-02"]
     )
     for hole in holes:
-        if by <= LIMIT and hole.area > 0.01:
+        across = shapely.minimum_rotated_rectangle(hole)
+        if by <= LIMIT and hole.area > 0.01 and across.area / across.length > 0.5e-3:
             assert hole.intersection(gaps).area > 0.5 * hole.area
     # A corner of three cells that moves a little is nearly equal to where it was.
     if by < LIMIT / 2 and shortest_side(fabric) > 4 * by:

@@ -10,6 +10,8 @@ patch      8 clients, one feature a request: an attribute, or the geometry with 
            parcels, pipes and poles. A pipe's moved vertex is a bend (its ends stay where they are joined), a
            pole moves by millimetres, and a parcel's corner too, which the checks tell as a warning. Goal: 95
            of 100 within 50 ms. ``refused``: a corner moved by 0.3 m, into a neighbour (422) or away from it.
+           Each twice: as fast as the clients can, when they share all processors with the server, and
+           ``paced``, five edits a second of each client (--pace).
 changeset  1,000 new poles in one request. Goal: 3 s.
 reading    /items of 100 features in a box, 4 clients, alone and while 8 clients edit as editors do, five
            times a second each (--pace), and as fast as they can. Goal: the rate with edits is at least two
@@ -48,7 +50,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from clients import Clients, Processors, drive, request  # noqa: E402
 
 from gis.db.migrate import prepare  # noqa: E402
+from gis.db.names import fill_names  # noqa: E402
 from gis.db.server import Database, database  # noqa: E402
+from gis.db.web_fill import fill  # noqa: E402
 from gis.demo.plan import make_plan  # noqa: E402
 from gis.demo.write import write as write_demo  # noqa: E402
 from gis.identity.accounts import add_account, grant, make_token  # noqa: E402
@@ -179,9 +183,11 @@ def editors(city: City, kind: Kind, seconds: float, clients: int, seed: int, pac
     return Clients([ready(n) for n in range(clients)], kind.status, pace)
 
 
-def patches(city: City, kind: Kind, seconds: float, clients: int, seed: int) -> dict[str, Any]:
-    """Edits one after the other by each of the clients."""
-    group = editors(city, kind, seconds, clients, seed)
+def patches(
+    city: City, kind: Kind, seconds: float, clients: int, seed: int, pace: float = 0.0
+) -> dict[str, Any]:
+    """Edits one after the other by each of the clients, or ``pace`` of them a second."""
+    group = editors(city, kind, seconds, clients, seed, pace)
     processors = city.processors()
     wall = city.drive([group], seconds)
     return {**group.load.told(wall), "cpu_ms": processors.told(len(group.load.seconds))}
@@ -319,6 +325,8 @@ def opened(folder: Path, parcels: int, workers: int) -> Iterator[City]:
                 write_demo(db.owner_dsn, make_plan(parcels, 1), home, catalogue, lambda _a, _b: None)
                 connection.execute("VACUUM ANALYZE")
                 print(json.dumps({"city_s": round(time.monotonic() - started)}), flush=True)
+            fill(db.owner_dsn)  # else the server does it during the first loads
+            fill_names(connection)
             connection.execute("DELETE FROM bandoso.account WHERE name = 'bench'")
             account = add_account(connection, "bench")
             grant(connection, account, "steward", "city")
@@ -341,7 +349,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument(
-        "--pace", type=float, default=5.0, help="edits a second of each client beside readers"
+        "--pace", type=float, default=5.0, help="edits a second of each client that has a pace"
     )
     parser.add_argument("--workers", type=int, default=2, help="server processes")
     parser.add_argument("--data-dir", type=Path, help="keep the city here")
@@ -364,6 +372,8 @@ def main() -> None:
                         city, kind, 3.0, arguments.clients, 1
                     )  # statements are prepared, modules imported
                     tell(name, patches(city, kind, arguments.seconds, arguments.clients, 2))
+                    paced = patches(city, kind, arguments.seconds, arguments.clients, 3, arguments.pace)
+                    tell(f"{name}_paced", paced)
             if "reading" in wanted:
                 reading(city, 3.0, besides=True)
                 alone = reading(city, arguments.seconds, besides=False)

@@ -27,6 +27,7 @@ import psycopg
 
 from gis.db.connect import conninfo
 from gis.log import configuration
+from gis.priority import give_way
 
 if TYPE_CHECKING:
     from tiles.cells import Cell, LowLayer
@@ -237,7 +238,7 @@ class Refresher:
 def main() -> int:
     """Run until told to stop."""
     logging.config.dictConfig(configuration(os.environ.get("BANDOSO_LOG_LEVEL", "info")))
-    os.nice(5)  # tiles of now go before those that nobody may look at
+    give_way(5)  # tiles of now go before those that nobody may look at
     if sys.argv[1:] == ["worker"]:
         _worker()
         return 0

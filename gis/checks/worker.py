@@ -19,8 +19,10 @@ READY, ROWS, DONE, LOST = b"y", b"r", b"d", b"l"
 def main(descriptor: int, address_space: int) -> None:
     """Work for the parent behind ``descriptor``, in at most ``address_space`` bytes."""
     from gis.ingest.sandbox import Limits, die_with_parent, limit
+    from gis.priority import give_way
 
     die_with_parent()
+    give_way()
     faulthandler.enable(sys.stderr)
     limit(Limits(address_space=address_space, cpu_seconds=48 * 3600, open_files=512))
     parent = Connection(descriptor)

@@ -29,6 +29,7 @@ from gis.errors import BandosoError, DatabaseError
 from gis.jobs.queue import failure
 from gis.jobs.results import Fenced, ResultWriter
 from gis.jobs.task import PROCESSES, Refused, Task
+from gis.priority import give_way
 from gis.settings import Settings
 
 LOG = logging.getLogger("bandoso.jobs")
@@ -102,7 +103,7 @@ def _run(job: str, attempt: int, settings: Settings, say: Any) -> None:
             raise Fenced
         process, request, steward, small = row
         if not small:
-            os.nice(5)  # people who look at the map come first
+            give_way(5)  # people who look at the map come first
         result = ResultWriter(connection, job, attempt, 0 if steward else MOST_PUBLIC_BYTES)
         task = Task(settings, Database(dsn, dsn, embedded=False), request, attempt, steward, result, say)
         media_type, message = importlib.import_module(PROCESSES[process]).run(task)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 450
 
 PURE = {
-    f"gis.{name}" for name in ("errors", "settings", "city", "resources", "crs", "sheets", "encodings", "log")
+    f"gis.{name}" for name in ("errors", "settings", "city", "resources", "crs", "sheets", "encodings", "log", "priority")
 } | {
     "gis.geometry",
     "gis.crs_diagnose",

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 450
 
 PURE = {
-    f"gis.{name}" for name in ("errors", "settings", "city", "resources", "crs", "sheets", "encodings", "log", "priority")
+    f"gis.{name}"
+    for name in ("errors", "settings", "city", "resources", "crs", "sheets", "encodings", "log", "priority")
 } | {
     "gis.geometry",
     "gis.crs_diagnose",

@@ -48,6 +48,9 @@ AHEAD: Final = 5000
 IDLE: Final = 30.0
 LONGEST_WAIT: Final = 5.0
 APPLICATION: Final = "bandoso low zooms"
+#: A crash that loses a commit leaves its cells stale, so they are derived again. Nobody waits for the disk:
+#: while a commit that notifies does, every other one that notifies waits for it, those of editors too.
+SETTINGS: Final = "SET synchronous_commit = off"
 
 
 def bring_up(
@@ -62,6 +65,7 @@ def bring_up(
 
     done = 0
     with psycopg.connect(conninfo(owner_dsn, APPLICATION), autocommit=True) as connection, alone(connection):
+        connection.execute(SETTINGS)
         while cells := stale_cells(connection, AHEAD):
             work_off(connection, owner_dsn, cells, workers or os.cpu_count() or 1, progress)
             done += len(cells)
@@ -147,6 +151,7 @@ def _worker() -> None:
     from tiles.cells import RETRY, Cell, low_layers, refresh
 
     with psycopg.connect(conninfo(os.environ[OWNER_DSN], APPLICATION), autocommit=True) as connection:
+        connection.execute(SETTINGS)
         layers = low_layers(connection)
         for line in sys.stdin.buffer:
             with contextlib.suppress(*RETRY):
@@ -183,6 +188,7 @@ class Refresher:
                     conninfo(self._owner_dsn, APPLICATION), autocommit=True, connect_timeout=10
                 ) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
+                    connection.execute(SETTINGS)
                     complaint, wait = "", 0.2
                     self._follow(connection)
             except psycopg.Error as error:
@@ -216,7 +222,7 @@ class Refresher:
                 connection,
                 self._owner_dsn,
                 cells,
-                max(1, min(4, os.cpu_count() or 1)),
+                max(1, min(4, (os.cpu_count() or 1) // 2)),  # half of the processors are for people
                 stopping=lambda: self._stopping or not self._server_lives(),
             )
             if len(cells) >= MANY:
@@ -238,7 +244,7 @@ class Refresher:
 def main() -> int:
     """Run until told to stop."""
     logging.config.dictConfig(configuration(os.environ.get("BANDOSO_LOG_LEVEL", "info")))
-    give_way(5)  # tiles of now go before those that nobody may look at
+    give_way(10)  # tiles of now go before those that nobody may look at
     if sys.argv[1:] == ["worker"]:
         _worker()
         return 0

@@ -25,11 +25,15 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="With --apply: say what would change, change nothing.")
 @common_options
 def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> None:
-    """List the layers: id, title, geometry, count, last update; or --apply changed layer files."""
+    """List the layers: id, title, geometry, count, last update; or --apply changed layer files.
+
+    Raster layers come last, with the number of their files.
+    """
     from gis.checks.registry import mistakes
     from gis.db.apply import apply_catalogue
     from gis.db.migrate import prepare, prepare_what_stands
     from gis.db.pool import owner_connection
+    from gis.db.rasters import count_files
     from gis.db.server import database
     from gis.db.web_fill import fill_told
 
@@ -57,6 +61,7 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
             counted = connection.execute(
                 "SELECT layer, sum(delta)::bigint, max(changed_at) FROM bandoso.layer_count GROUP BY layer"
             ).fetchall()
+            files = count_files(connection)
     if refusal is not None:
         warn_refused(refusal)
     by_id = {row[0]: (row[1], row[2]) for row in counted}
@@ -72,6 +77,21 @@ def layers(settings: Settings, output: Output, apply_: bool, dry_run: bool) -> N
                 "access": layer.access,
                 "count": int(count),
                 "updated_at": updated.astimezone().isoformat(" ", "minutes") if updated and count else None,
+            }
+        )
+    for raster in catalogue.rasters.values():
+        count, updated = files.get(raster.id, (0, None))
+        rows.append(
+            {
+                "id": raster.id,
+                "kind": "raster",
+                "raster": raster.definition.kind,
+                "sector": raster.sector.id,
+                "title": {"vi": raster.title.vi, "en": raster.title.en},
+                "geometry": "raster",
+                "access": raster.access,
+                "count": count,
+                "updated_at": updated.astimezone().isoformat(" ", "minutes") if updated else None,
             }
         )
     if output.as_json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from layers.model import SectorDef
 
 Kind = Literal["imagery", "elevation", "scan"]
+
+#: Most files that one picture is made of; of a layer that has more, there is an overview of them all, too.
+MOST_FILES = 32
 
 #: Pictures that can be made of each kind; the first is the default. ``terrain`` holds heights as colours
 #: (Mapbox terrain-RGB), from which MapLibre draws relief by itself.
@@ -82,6 +86,11 @@ class RasterDef(Model):
     def styles(self) -> tuple[str, ...]:
         """Names of the pictures that are made of it, the default first."""
         return STYLES[self.kind]
+
+    def rank(self, taken_on: date | None, loaded_at: datetime, resolution_m: float) -> tuple[float, ...]:
+        """Files in this order: the first is on top."""
+        newest = (-(taken_on.toordinal() if taken_on else 0), -loaded_at.timestamp())
+        return (*newest, resolution_m) if self.first == "newest" else (round(resolution_m, 3), *newest)
 
     @property
     def ramp(self) -> tuple[tuple[float, str], ...]:

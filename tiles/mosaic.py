@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import shapely
 
-from gis.crs import WEB_MERCATOR, WGS84, Box, transform_box, transform_geometries
-from layers.raster import RasterLayer
+from gis.crs import WEB_MERCATOR, WGS84, Box, definition, transform_box, transform_geometries
+from gis.db.rasters import is_overview
+from layers.raster import MOST_FILES, RasterLayer
 from tiles.grid import HALF, MAX_ZOOM
 
-#: Most files that one picture is made of. Zooms at which a tile would need more are not offered.
-MOST_SCENES = 32
+#: Most files that one picture is made of. Without an overview, zooms that need more are not offered.
+MOST_SCENES = MOST_FILES
 #: Pixels of a tile's side.
 TILE = 256
 #: A layer is shown from the zoom at which it is this many pixels large.
 _SMALLEST = 32
+#: Metres of a degree of latitude.
+_DEGREE = 111_320.0
 #: Files around which the zooms are tried out.
 _TRIED = 60
 
@@ -52,11 +54,20 @@ class Scene:
 
 
 class Mosaic:
-    """All files of one layer. Never changed: a load makes another one."""
+    """All files of one layer. Never changed: a load makes another one.
 
-    def __init__(self, layer: RasterLayer, scenes: Sequence[Scene], storage: int) -> None:
+    ``scenes``: what was delivered. ``overview``: of layers of many files, one that holds all of them coarsely
+    (gis.ingest.raster.overview).
+    """
+
+    def __init__(self, layer: RasterLayer, files: Sequence[Scene], storage: int) -> None:
         self.layer, self.storage = layer, storage
-        self.scenes = tuple(sorted(scenes, key=lambda one: _rank(one, layer.definition.first)))
+        rank = layer.definition.rank
+        scenes = [one for one in files if not is_overview(one.name)]
+        self.scenes = tuple(
+            sorted(scenes, key=lambda one: rank(one.taken_on, one.loaded_at, one.resolution_m))
+        )
+        self.overview = next((one for one in files if is_overview(one.name)), None)
         shapes = np.array([one.footprint for one in self.scenes], dtype=object)
         self._tree = shapely.STRtree(shapes)
         self.finest = min(one.resolution_m for one in self.scenes)
@@ -91,6 +102,26 @@ class Mosaic:
             return []
         return [self.scenes[i] for i in sorted(self._tree.query(area, predicate="intersects"))]
 
+    def seen(self, area: Box, crs: int, step: float, most: int = MOST_SCENES) -> list[Scene]:
+        """The files from which a box is drawn with pixels of ``step`` units of its CRS; the one on top first.
+
+        Where pixels are larger than the overview's, that is it alone. Where more than ``most`` files meet, it
+        lies below so many of them; a layer without one gives them all.
+        """
+        coarse = self.overview
+        metres = self.metres(area, crs, step)
+        if coarse is None or metres <= coarse.resolution_m * 1.001:
+            found = self.over(area, crs)
+            return found if coarse is None or len(found) <= most else [*found[:most], coarse]
+        shape = transform_box(area, crs, self.storage, metres) if crs != self.storage else _box(area)
+        return [coarse] if shapely.intersects(coarse.footprint, shape) else []
+
+    def metres(self, area: Box, crs: int, step: float) -> float:
+        """Metres on the ground, about, of a length in the middle of a box."""
+        if crs == WEB_MERCATOR:
+            return step / math.cosh((area[1] + area[3]) / 2 / (HALF / math.pi))
+        return step if definition(crs).projected else step * _DEGREE
+
     def at(self, x: float, y: float) -> list[Scene]:
         """The files at a point of the storage CRS."""
         return self.over(shapely.Point(x, y))
@@ -110,6 +141,8 @@ class Mosaic:
             else math.ceil(math.log2(2 * HALF * self._cosine / size * _SMALLEST / TILE))
         )
         zoom = max(0, zoom)
+        if self.overview is not None:
+            return zoom
         step = max(1, len(self.scenes) // _TRIED)
         centres = shapely.centroid(np.array([one.footprint for one in self.scenes[::step]], dtype=object))
         while zoom < self.max_zoom and self._most_at(centres, zoom) > MOST_SCENES:
@@ -123,12 +156,6 @@ class Mosaic:
         boxes = shapely.box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
         found = self._tree.query(boxes)[0]
         return int(np.bincount(found).max()) if found.size else 0
-
-
-def _rank(scene: Scene, first: Literal["newest", "finest"]) -> tuple[float, ...]:
-    taken = scene.taken_on.toordinal() if scene.taken_on else 0
-    newest = (-taken, -scene.loaded_at.timestamp())
-    return (*newest, scene.resolution_m) if first == "newest" else (round(scene.resolution_m, 3), *newest)
 
 
 def _box(box: Box) -> shapely.Geometry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,10 @@ from rio_tiler.models import ImageData
 from rio_tiler.mosaic.methods import FirstMethod
 from rio_tiler.reader import read
 
-from gis.crs import WEB_MERCATOR, Box
+from gis.crs import Box
 from gis.crs.raster import labelled, pinned
 from tiles import shade
-from tiles.grid import HALF, Tile
-from tiles.mosaic import TILE, Gone, Mosaic, Scene
+from tiles.mosaic import Gone, Mosaic, Scene
 
 #: Of GDAL in a server process: 16 MB of blocks, no threads of its own, no look at other files.
 _GDAL = {
@@ -40,12 +39,6 @@ FORMATS = {"png": "PNG", "webp": "WEBP", "tif": "GTiff"}
 _OPTIONS: dict[str, dict[str, Any]] = {"png": {"ZLEVEL": 4}, "webp": {"QUALITY": 82}, "tif": {}}
 
 
-def tile_picture(mosaic: Mosaic, tile: Tile, style: str, form: str) -> bytes | None:
-    """A tile of 256 pixels as PNG or WebP; None where there is nothing. Raises Gone."""
-    scenes = mosaic.over(tile.box())
-    return picture(mosaic, scenes, tile.box(), WEB_MERCATOR, TILE, TILE, style, form)
-
-
 def picture(
     mosaic: Mosaic,
     scenes: Sequence[Scene],
@@ -57,28 +50,51 @@ def picture(
     form: str,
 ) -> bytes | None:
     """A box of a CRS as a picture (png, webp); None where there is nothing. Raises Gone."""
-    heights = mosaic.layer.definition.kind == "elevation"
-    step_x, step_y = (box[2] - box[0]) / width, (box[3] - box[1]) / height
     with rasterio.Env(**_GDAL):
-        if not heights:
-            pixels = _pixels(mosaic, scenes, box, crs, width, height)
-            return None if pixels is None else _encode(pixels, box, crs, form)
-        wide = (box[0] - step_x, box[1] - step_y, box[2] + step_x, box[3] + step_y)
-        found = _pixels(mosaic, scenes, wide, crs, width + 2, height + 2)
-        if found is None or np.ma.getmaskarray(found)[:, 1:-1, 1:-1].all():
+        drawn = _drawn(mosaic, scenes, box, crs, width, height, style)
+        return None if drawn is None else _encode(drawn, box, crs, form, exact=style == "terrain")
+
+
+def opaque_picture(
+    mosaic: Mosaic, scenes: Sequence[Scene], box: Box, width: int, height: int, style: str
+) -> tuple[bytes, bytes | None] | None:
+    """A box of the storage CRS as JPEG, and where it has holes the opacity of its pixels (bytes of 0 or 255).
+
+    None where there is nothing. Raises Gone.
+    """
+    with rasterio.Env(**_GDAL):
+        drawn = _drawn(mosaic, scenes, box, mosaic.storage, width, height, style)
+        if drawn is None:
             return None
-        ground = found[0].filled(np.nan).astype(np.float32)
-        cell = _cell(box, crs, step_x)
-        if style == "terrain":
-            values, void = shade.terrain(ground[1:-1, 1:-1]), np.zeros((height, width), dtype=bool)
+        void = np.ma.getmaskarray(drawn)[0]
+        colours = np.broadcast_to(drawn.filled(255), (3, height, width))
+        image = ImageData(np.ma.MaskedArray(colours), bounds=box, crs=pinned(mosaic.storage))
+        made = image.render(add_mask=False, img_format="JPEG", QUALITY=88)
+        return bytes(made), np.where(void, 0, 255).astype(np.uint8).tobytes() if void.any() else None
+
+
+def _drawn(
+    mosaic: Mosaic, scenes: Sequence[Scene], box: Box, crs: int, width: int, height: int, style: str
+) -> np.ma.MaskedArray[Any, Any] | None:
+    """Colours or greys (bands, height, width) of a box in a style; None where there is nothing."""
+    if mosaic.layer.definition.kind != "elevation":
+        return _pixels(mosaic, scenes, box, crs, width, height)
+    step_x, step_y = (box[2] - box[0]) / width, (box[3] - box[1]) / height
+    wide = (box[0] - step_x, box[1] - step_y, box[2] + step_x, box[3] + step_y)
+    found = _pixels(mosaic, scenes, wide, crs, width + 2, height + 2)
+    if found is None or np.ma.getmaskarray(found)[:, 1:-1, 1:-1].all():
+        return None
+    ground = found[0].filled(np.nan).astype(np.float32)
+    cell = mosaic.metres(box, crs, step_x)
+    if style == "terrain":
+        values, void = shade.terrain(ground[1:-1, 1:-1]), np.zeros((height, width), dtype=bool)
+    else:
+        void = np.ma.getmaskarray(found)[0, 1:-1, 1:-1]
+        if style == "hillshade":
+            values = shade.hillshade(ground, cell)[None]
         else:
-            void = np.ma.getmaskarray(found)[0, 1:-1, 1:-1]
-            if style == "hillshade":
-                values = shade.hillshade(ground, cell)[None]
-            else:
-                values = shade.relief(ground, cell, mosaic.layer.definition.ramp)
-        masked = np.ma.MaskedArray(values, mask=np.broadcast_to(void, values.shape))
-        return _encode(masked, box, crs, form, exact=style == "terrain")
+            values = shade.relief(ground, cell, mosaic.layer.definition.ramp)
+    return np.ma.MaskedArray(values, mask=np.broadcast_to(void, values.shape))
 
 
 def values_tiff(
@@ -180,7 +196,8 @@ def _read(
     mosaic: Mosaic, scene: Scene, box: Box, crs: int, width: int, height: int
 ) -> np.ma.MaskedArray[Any, Any]:
     target = pinned(crs)
-    with _opened(scene) as source:
+    step = mosaic.metres(box, crs, (box[2] - box[0]) / width)
+    with _opened(scene, step) as source:
         # Not rio_tiler.reader.part: it asks GDAL for its own way to the target first, a third of all time.
         found = read(
             source,
@@ -205,21 +222,18 @@ def _read(
 
 
 @contextlib.contextmanager
-def _opened(scene: Scene) -> Any:
+def _opened(scene: Scene, step: float = 0.0) -> Iterator[Any]:
+    """A file, or its overview for pixels of so many metres: a warp by itself would read all of the file."""
     try:
         source = rasterio.open(scene.path, driver="GTiff")
+        levels = [n for n, factor in enumerate(source.overviews(1)) if factor * scene.resolution_m <= step]
+        if levels:
+            source.close()
+            source = rasterio.open(scene.path, driver="GTiff", overview_level=levels[-1])
     except RasterioIOError as error:
         raise Gone(scene.name) from error
     with source:
         yield source
-
-
-def _cell(box: Box, crs: int, step: float) -> float:
-    """Metres on the ground of a pixel."""
-    if crs != WEB_MERCATOR:
-        return step
-    middle = (box[1] + box[3]) / 2
-    return step / math.cosh(middle / (HALF / math.pi))
 
 
 def _encode(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -14,6 +14,26 @@ from layers.registry import Catalogue
 
 #: Key of the advisory lock under which a layer's files are changed ("rast" in ASCII), with the layer's name.
 _LOCK = 0x72617374
+
+
+#: How the name of a file ends that holds a whole layer coarsely, made of its other files.
+OVERVIEW = "-overview.tif"
+
+
+def is_overview(name: str) -> bool:
+    """Whether a file of this name was made of the others of its layer, not delivered."""
+    return name.endswith(OVERVIEW)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A file that was delivered, as it stands in a layer. ``footprint``: WKB in the storage CRS."""
+
+    name: str
+    footprint: bytes
+    resolution_m: float
+    taken_on: date | None
+    loaded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,10 @@ class RasterFile:
     lowest: float | None
     highest: float | None
     bytes: int
+
+    def standing(self, loaded_at: datetime) -> Standing:
+        """The file as it will stand."""
+        return Standing(self.name, self.footprint, self.resolution_m, self.taken_on, loaded_at)
 
 
 def write_raster_layers(connection: Connection, catalogue: Catalogue) -> None:
@@ -91,6 +115,26 @@ def change_files(
                     one.bytes,
                 ),
             )  # fmt: skip
+
+
+def standing_files(connection: Connection, layer: RasterLayer) -> list[Standing]:
+    """The delivered files of a layer, in the order in which they came."""
+    rows = connection.execute(
+        "SELECT name, ST_AsBinary(footprint), resolution_m, taken_on, loaded_at FROM bandoso.raster_file"
+        " WHERE layer = %s ORDER BY id",
+        (layer.id,),
+    ).fetchall()
+    return [Standing(row[0], bytes(row[1]), *row[2:]) for row in rows if not is_overview(row[0])]
+
+
+def count_files(connection: Connection) -> dict[str, tuple[int, datetime]]:
+    """Layer -> number of its delivered files, and when the last one came; of those that have any."""
+    rows = connection.execute(
+        "SELECT layer, count(*), max(loaded_at) FROM bandoso.raster_file WHERE name NOT LIKE %s"
+        " GROUP BY layer",
+        [f"%{OVERVIEW}"],
+    ).fetchall()
+    return {str(layer): (int(count), last) for layer, count, last in rows}
 
 
 def names_of(connection: Connection, layer: RasterLayer) -> set[str]:

@@ -77,6 +77,7 @@ def test_refused_layer_files_do_not_stop_the_map(
     listed = layers()
     assert listed.returncode == 0
     assert "water_pipe" in listed.stdout
+    assert "base_orthophoto" in listed.stdout
     assert "not applied" in listed.stderr
 
     with serving(*given, log=tmp_path / "log") as (url, _, _):

@@ -18,6 +18,7 @@ from gis.crs.raster import labelled
 from gis.db import rasters
 from gis.db.server import Database
 from gis.errors import DatabaseError, LoadRefused, NotFoundError
+from gis.ingest.raster import whole
 from gis.ingest.raster.load import RasterLoad, RasterReport, load_rasters
 from gis.settings import Settings
 from layers.registry import Catalogue
@@ -56,6 +57,23 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
                 crs=labelled(9210), transform=from_origin(603000, 1192000, 2, 2),
             ) as target:  # fmt: skip
                 target.write(np.full((1, 30, 40), height, np.float32))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def given_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The n-th of elevation models that lie side by side, 80 m wide, with the height n + 1."""
+    folder = tmp_path_factory.mktemp("beside")
+
+    def make(number: int) -> Path:
+        path = folder / f"part{number}.tif"
+        with rasterio.open(
+            path, "w", driver="GTiff", width=40, height=30, count=1, dtype="float32",
+            crs=labelled(9210), transform=from_origin(603000 + 80 * number, 1192000, 2, 2),
+        ) as target:  # fmt: skip
+            target.write(np.full((1, 30, 40), number + 1, np.float32))
         return path
 
     return make
@@ -126,6 +144,39 @@ def stop_with(error: Exception) -> Callable[..., None]:
         raise error
 
     return stop
+
+
+def test_a_layer_of_many_files_has_an_overview(
+    load: Load,
+    given_at: Callable[[int], Path],
+    mine: Settings,
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whole, "MOST_FILES", 3)
+    files = [given_at(n) for n in range(5)]
+    assert load(*files[:3]).overview_m is None
+    done = load(*files[3:])
+    assert done.count("loaded") == 2 and done.removed == 0
+    (name,) = [name for name in folder_of(mine) if rasters.is_overview(name)]
+    assert name in [name for _, name in rows_of(owner)]
+    assert rasters.count_files(owner)[LAYER][0] == 5
+    with rasterio.open(mine.rasters_folder / LAYER / name) as source:
+        assert source.res[0] == done.overview_m and source.bounds.left <= 603000
+        x = [603000 + 80 * n + 40 for n in range(5)]
+        found = [value[0] for value in source.sample([(one, 1191970) for one in x])]
+        assert found == [1, 2, 3, 4, 5]
+    before = owner.execute("SELECT generation FROM bandoso.raster_layer WHERE id = %s", (LAYER,)).fetchone()
+    assert load(*files, mode="replace").overview_m is None
+    after = owner.execute("SELECT generation FROM bandoso.raster_layer WHERE id = %s", (LAYER,)).fetchone()
+    assert after == before, "nothing has changed"
+    # Other files, another overview; few files, none.
+    assert load(*files[:4], mode="replace").removed == 1
+    (other,) = [name for name in folder_of(mine) if rasters.is_overview(name)]
+    assert other != name
+    assert load(*files[:2], mode="replace").removed == 2
+    assert folder_of(mine) == sorted(name for _, name in rows_of(owner))
+    assert len(folder_of(mine)) == 2
 
 
 def test_a_dry_run_needs_no_database_and_changes_nothing(

@@ -381,6 +381,55 @@ def test_heights_between_cells(write: Write) -> None:
     assert [round(f[0], 6) for f in raster.heights_at(layer, points) if f] == [0, 15, 5, 0]
 
 
+def test_larger_pixels_are_read_from_the_overviews(write: Write, made: Convert) -> None:
+    """An overview that was made to differ is seen where pixels are as large as its own, and not before."""
+    ground = np.full((2048, 2048), 1.0, np.float32)
+    result, path = made(write(ground, (603000, 1192000), 0.5, 9210))
+    box = footprint(result).bounds
+    with rasterio.open(path) as source:
+        levels = source.overviews(1)
+    assert levels[:2] == [2, 4]
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as target:
+        target.write(np.full((1, 2048, 2048), 5.0, np.float32))
+    layer = mosaic_of("elevation", (path, footprint(result)))
+    for pixels, crs_, area, expected in (
+        (128, 9210, box, 1.0),
+        (128, 3857, crs.transform_box(box, 9210, 3857).bounds, 1.0),
+        (512, 9210, (box[0], box[3] - 200, box[0] + 200, box[3]), 5.0),
+    ):
+        body = raster.values_tiff(layer, layer.scenes, area, crs_, pixels, pixels)
+        assert body is not None
+        with rasterio.MemoryFile(body) as memory, memory.open() as source:
+            found = source.read(1, masked=True)
+            assert (float(found.min()), float(found.max())) == (expected, expected), (pixels, crs_)
+    middle = (box[0] + 100, box[1] + 100)
+    assert [one and one[0] for one in raster.heights_at(layer, [middle])] == [5.0], (
+        "points are read as they are"
+    )
+
+
+def test_an_overview_stands_for_many_files_from_afar(write: Write) -> None:
+    path = write(FLAT, BEN_THANH, 0.5, 9210)
+    boxes = [shapely.box(x, y, x + 100, y + 100) for x in range(0, 1000, 100) for y in range(0, 1000, 100)]
+    plain = mosaic_of("elevation", *((path, box) for box in boxes))
+    far = replace(
+        plain.scenes[0], path=path.with_name(f"{'0' * 16}-overview.tif"), resolution_m=2.0,
+        footprint=shapely.box(0, 0, 1000, 1000),
+    )  # fmt: skip
+    layer = Mosaic(plain.layer, [*plain.scenes, far], 9210)
+    assert len(layer.scenes) == 100 and layer.overview == far
+    everything, some = (1.0, 1.0, 999.0, 999.0), (10.0, 10.0, 190.0, 190.0)
+    assert layer.seen(everything, 9210, 4.0) == [far]
+    assert layer.seen((2000.0, 0.0, 3000.0, 1000.0), 9210, 4.0) == []
+    assert layer.seen(some, 9210, 0.7) == layer.over(some, 9210) and len(layer.over(some, 9210)) == 4
+    many = layer.seen(everything, 9210, 1.0)
+    assert many == [*layer.over(everything, 9210)[:32], far], "fine pixels of too many files: it lies below"
+    assert len(plain.seen(everything, 9210, 4.0)) == 100
+    assert layer.at(50.0, 50.0) == plain.at(50.0, 50.0) != []
+    assert layer.metres((106.0, 10.0, 107.0, 11.0), 4326, 0.001) == pytest.approx(111, abs=1)
+    assert layer.metres((0, 1204838, 1, 1204839), 3857, 1.0) == pytest.approx(0.982, abs=0.001)
+
+
 def test_a_layer_of_many_sheets_starts_at_the_zoom_that_few_of_them_make(write: Write) -> None:
     path = write(FLAT, BEN_THANH, 20, 9210)
     boxes = [

@@ -29,7 +29,7 @@ from gis.api.tilesets import check_grid
 from gis.crs import WEB_MERCATOR, Box
 from gis.errors import LimitError, NotFoundError, UsageError
 from tiles import grid
-from tiles.mosaic import MOST_SCENES, Mosaic, Scene
+from tiles.mosaic import MOST_SCENES, TILE, Mosaic, Scene
 
 PNG, WEBP, TIFF = "image/png", "image/webp", "image/tiff; application=geotiff"
 PICTURES = {"png": (PNG,), "webp": (WEBP,)}
@@ -38,7 +38,7 @@ PICTURES = {"png": (PNG,), "webp": (WEBP,)}
 MOST_PIXELS = 1_000_000
 MOST_SIDE = 4096
 #: Part of every ETag: pictures that are drawn otherwise are others.
-DRAWING = "1"
+DRAWING = "2"
 
 CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/png",
@@ -59,10 +59,11 @@ async def get_tile(request: Request) -> Response:
 
     async def answer(mosaic: Mosaic) -> Response:
         style = _style(given, mosaic)
-        scenes = mosaic.over(tile.box()) if tile.z >= mosaic.min_zoom else []
+        step = tile.side / TILE
+        scenes = mosaic.seen(tile.box(), WEB_MERCATOR, step) if tile.z >= mosaic.min_zoom else []
         if not scenes:
             return Response(status_code=NO_CONTENT, headers=_HEADERS)
-        if len(scenes) > MOST_SCENES:
+        if len(scenes) > MOST_SCENES + 1:
             raise LimitError("this tile would be made of too many files", hint="ask for a deeper level")
         etag = _etag(mosaic, scenes, tile, style, form)
         if has_current(request, etag):
@@ -72,7 +73,7 @@ async def get_tile(request: Request) -> Response:
             from tiles import raster
 
             return raster.picture(
-                mosaic, scenes, tile.box(), WEB_MERCATOR, 256, 256, style, form
+                mosaic, scenes, tile.box(), WEB_MERCATOR, TILE, TILE, style, form
             )  # in a thread: importing takes a second
 
         body = await studio_of(request).run(etag, work)
@@ -107,7 +108,8 @@ async def _box(
             asked.box if asked else mosaic.extent, asked.crs.code if asked else crs.WGS84, target
         )
         width, height = _size(given, box, mosaic, target)
-        scenes = mosaic.over(box, target)
+        # a box of too many files is told, not answered with the overview's larger pixels
+        scenes = mosaic.seen(box, target, (box[2] - box[0]) / width, most=len(mosaic.scenes))
         if not scenes:
             raise NotFoundError(
                 "the collection has nothing in this box", hint="its extent is in /collections"

@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 
 from gis.api.state import State
 from gis.db.rasters import FILES, GENERATIONS
+from gis.settings import Settings
 from layers.raster import RasterLayer
 from tiles.mosaic import Mosaic, Scene
 
@@ -108,12 +109,28 @@ class Rasters:
     def _mosaics(
         self, rows: Mapping[str, list[tuple[Any, ...]]], layers: Mapping[str, RasterLayer]
     ) -> dict[str, Mosaic]:
-        folder = self._state.settings.rasters_folder
-        return {
-            i: Mosaic(layers[i], [_scene(folder / i, row) for row in some], self._state.city.crs.storage)
-            for i, some in rows.items()
-            if some
-        }
+        return _made(rows, layers, self._state.settings, self._state.city.crs.storage)
+
+
+async def read_mosaics(
+    connection: AsyncConnection, layers: Mapping[str, RasterLayer], settings: Settings, storage: int
+) -> dict[str, Mosaic]:
+    """Those of some layers that have files, by what the connection may read; for commands."""
+    return _made(await _rows(connection, list(layers)), layers, settings, storage)
+
+
+def _made(
+    rows: Mapping[str, list[tuple[Any, ...]]],
+    layers: Mapping[str, RasterLayer],
+    settings: Settings,
+    storage: int,
+) -> dict[str, Mosaic]:
+    folder = settings.rasters_folder
+    return {
+        i: Mosaic(layers[i], [_scene(folder / i, row) for row in some], storage)
+        for i, some in rows.items()
+        if some
+    }
 
 
 async def _rows(connection: AsyncConnection, ids: list[str]) -> dict[str, list[tuple[Any, ...]]]:

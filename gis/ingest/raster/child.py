@@ -11,6 +11,7 @@ import dataclasses
 import os
 import sys
 import threading
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ import orjson
 
 from gis import crs
 from gis.ingest import confine, protocol, sandbox
-from gis.ingest.raster.request import RasterRequest
+from gis.ingest.raster.request import OverviewRequest, RasterRequest
 
 #: Of GDAL, what is left: the format's own driver, and those that write and warp.
 _WRITING = {"GTiff", "COG", "MEM", "VRT"}
@@ -66,15 +67,16 @@ class _Voice:
 
 def main() -> None:
     """Entry point of the child."""
-    request: RasterRequest | None = confine.take_request(sys.stdin.buffer)
+    request: RasterRequest | OverviewRequest | None = confine.take_request(sys.stdin.buffer)
     if request is None:
         return
     os.environ |= {**_SETTINGS, "CPL_TMPDIR": str(request.work)}
     voice = _Voice(sys.stdout.buffer)
     with confine.telling(voice.say):
         sandbox.limit(request.limits)
-        environment = _leave_drivers({request.format.driver, *_WRITING})
+        environment = _leave_drivers(request.drivers | _WRITING)
         from gis.ingest.raster.convert import convert
+        from gis.ingest.raster.overview import build
 
         crs.definition(request.storage)
         confine.shut_in(request.parts, request.work)
@@ -82,14 +84,17 @@ def main() -> None:
         threading.Thread(target=voice.live, args=(over,), daemon=True).start()
         try:
             with environment:
-                result = convert(request, voice.progress)
+                if isinstance(request, RasterRequest):
+                    result = convert(request, voice.progress)
+                else:
+                    result = build(request, voice.progress)
         finally:
             over.set()
         footprint = base64.b64encode(result.footprint).decode()
         voice.say(protocol.DONE, {**dataclasses.asdict(result), "footprint": footprint})
 
 
-def _leave_drivers(kept: set[str]) -> Any:
+def _leave_drivers(kept: Set[str]) -> Any:
     """Take away all drivers of GDAL but a few; gives a rasterio environment to work in.
 
     By GDAL's own call: GDAL_SKIP counts only before the first registration, when their names are not known.

@@ -6,10 +6,9 @@ Every warp names both CRSs by their pinned descriptions (gis.crs.raster), never 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,25 +17,18 @@ import rasterio
 import shapely
 from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
-from rasterio.rio.overview import get_maximum_overview_level
-from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
-from rio_cogeo.cogeo import cog_validate
-from rio_cogeo.profiles import cog_profiles
 
-from gis.crs.raster import labelled, pinned
+from gis.crs.raster import pinned
 from gis.errors import LimitError, LoadRefused
+from gis.ingest.raster import cog
 from gis.ingest.raster.bands import VOID, Plan, plan_of, read
 from gis.ingest.raster.georef import crs_of, judge, judge_frame, transform_of
 from gis.ingest.raster.request import RasterRequest
 
 #: Most pixels along a side, and altogether.
 MOST_SIDE, MOST_PIXELS = 400_000, 40_000_000_000
-#: Pixels of a side of what is read at a time, and of a tile of the result.
-CHUNK, TILE = 2048, 512
-
 Tell = Callable[[int, int], None]
 
 
@@ -79,7 +71,7 @@ def convert(request: RasterRequest, tell: Tell) -> Result:
         straight = transform.b == 0 and transform.d == 0 and transform.a > 0 and transform.e < 0
         warped = code != request.storage or not straight
         if warped:
-            source = stack.enter_context(_warped(source, plan, transform, code, request.storage))
+            source = stack.enter_context(in_storage(source, plan, transform, code, request.storage))
             transform = source.transform
             _bounded(source.width, source.height)
         ground = shapely.box(*_bounds(transform, source.width, source.height))
@@ -117,7 +109,10 @@ def _bounds(transform: Affine, width: int, height: int) -> tuple[float, float, f
     return (transform.c, transform.f + transform.e * height, transform.c + transform.a * width, transform.f)
 
 
-def _warped(source: Any, plan: Plan, transform: Affine, code: int, storage: int) -> WarpedVRT:
+def in_storage(
+    source: Any, plan: Plan, transform: Affine, code: int, storage: int, more: Mapping[str, Any] | None = None
+) -> WarpedVRT:
+    """A file in the storage CRS. ``more``: options of WarpedVRT."""
     options: dict[str, Any] = {
         "src_crs": pinned(code),
         "crs": pinned(storage),
@@ -133,7 +128,7 @@ def _warped(source: Any, plan: Plan, transform: Affine, code: int, storage: int)
         options |= {"src_nodata": plan.nodata, "nodata": plan.nodata}
     elif not plan.masked or not any(c.name == "alpha" for c in source.colorinterp):
         options["add_alpha"] = True
-    return WarpedVRT(source, **options)
+    return WarpedVRT(source, **{**options, **(more or {})})
 
 
 def _write(
@@ -150,14 +145,16 @@ def _write(
     heights = plan.dtype == "float32"
     with ExitStack() as stack:
         target = (
-            stack.enter_context(_raw(raw, plan, transform, result, request.storage))
+            stack.enter_context(
+                cog.create(raw, plan, result.width, result.height, transform, request.storage)
+            )
             if request.write
             else None
         )
         done, total = 0, source.width * source.height
-        for window in _windows(source.width, source.height):
+        for window in cog.windows(source.width, source.height):
             try:
-                values, valid = read(source, _seen(plan, source), window)
+                values, valid = read(source, seen(plan, source), window)
             except rasterio.errors.RasterioError as error:
                 raise LoadRefused(
                     "the file is damaged: not all of it can be read", code="damaged-file"
@@ -181,53 +178,17 @@ def _write(
             raise LoadRefused("the file has no pixel with a value", code="empty-file")
         if target is None:
             return
-        levels = get_maximum_overview_level(source.width, source.height, minsize=TILE)
-        resampling = Resampling.average
-        if levels:
-            target.build_overviews([2**level for level in range(1, levels + 1)], resampling)
-            target.update_tags(ns="rio_overview", resampling=resampling.name)
+        cog.add_overviews(target)
     tell(int(total * 1.6), total * 2)
-    _optimise(raw, request.result, request, plan)
-    raw.unlink()
+    cog.optimise(raw, request.result, jpeg=request.compression == "jpeg")
     tell(total * 2, total * 2)
 
 
-def _seen(plan: Plan, source: Any) -> Plan:
+def seen(plan: Plan, source: Any) -> Plan:
     """The plan as a warped source shows it: its own value stands for what has none."""
     if isinstance(source, WarpedVRT) and plan.dtype == "float32":
         return Plan(plan.indexes, plan.bands, plan.dtype, plan.table, VOID, plan.masked)
     return plan
-
-
-def _windows(width: int, height: int) -> Iterator[Window]:
-    for row in range(0, height, CHUNK):
-        for column in range(0, width, CHUNK):
-            yield Window(column, row, min(CHUNK, width - column), min(CHUNK, height - row))
-
-
-def _raw(path: Path, plan: Plan, transform: Affine, result: Result, storage: int) -> Any:
-    options: dict[str, Any] = {"nodata": VOID} if plan.dtype == "float32" else {}
-    if plan.bands == 3:
-        options["photometric"] = "RGB"
-    return rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=result.width,
-        height=result.height,
-        count=plan.bands,
-        dtype=plan.dtype,
-        crs=labelled(storage),
-        transform=transform,
-        tiled=True,
-        blockxsize=TILE,
-        blockysize=TILE,
-        compress="DEFLATE",
-        zlevel=1,
-        bigtiff="IF_SAFER",
-        interleave="pixel",
-        **options,
-    )
 
 
 def _measure(values: npt.NDArray[np.float32], request: RasterRequest, result: Result) -> None:
@@ -242,18 +203,3 @@ def _measure(values: npt.NDArray[np.float32], request: RasterRequest, result: Re
         )
     result.lowest = lowest if result.lowest is None else min(lowest, result.lowest)
     result.highest = highest if result.highest is None else max(highest, result.highest)
-
-
-def _optimise(raw: Path, target: Path, request: RasterRequest, plan: Plan) -> None:
-    """Lay the tiles out as a COG has them, and prove that it is one."""
-    profiles: Any = cog_profiles
-    if request.compression == "jpeg" and plan.dtype == "uint8":
-        profile = {**profiles.get("jpeg"), "quality": 90}
-        if plan.bands == 1:
-            profile.pop("photometric")
-    else:
-        profile = {**profiles.get("deflate"), "predictor": 3 if plan.dtype == "float32" else 2}
-    copy(raw, target, copy_src_overviews=True, bigtiff="IF_SAFER", **profile)
-    good, mistakes, _ = cog_validate(target, quiet=True)
-    if not good:
-        raise RuntimeError(f"not a COG: {mistakes}")

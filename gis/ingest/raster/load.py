@@ -17,8 +17,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ from gis.db import rasters
 from gis.db.rasters import RasterFile
 from gis.errors import BandosoError, DatabaseError, LoadRefused, NotFoundError
 from gis.ingest import protocol, spawn
+from gis.ingest.raster import whole
 from gis.ingest.raster.formats import RasterSource, sniff
-from gis.ingest.raster.request import RasterRequest
+from gis.ingest.raster.report import FileReport, RasterReport
+from gis.ingest.raster.request import OverviewRequest, RasterRequest
 from gis.ingest.reader import Reader
 from gis.settings import Settings
 from gis.sheets import Sheet, parse_sheet
@@ -60,63 +62,6 @@ class RasterLoad:
     taken_on: date | None = None
     allow_outside: bool = False
     dry_run: bool = False
-
-
-@dataclass
-class FileReport:
-    """What became of one file: ``loaded``, ``unchanged`` (it is there), ``checked`` or ``refused``."""
-
-    source: str
-    outcome: str
-    sheet: str | None = None
-    crs: int | None = None
-    crs_how: str = ""
-    warped: bool = False
-    width: int = 0
-    height: int = 0
-    bands: int = 0
-    resolution_m: float = 0.0
-    lowest: float | None = None
-    highest: float | None = None
-    bytes: int = 0
-    warnings: list[str] = field(default_factory=list)
-    reason: str | None = None
-    code: str | None = None
-    hint: str | None = None
-
-
-@dataclass
-class RasterReport:
-    """What a load did, for people and machines."""
-
-    layer: str
-    mode: str
-    dry_run: bool
-    files: list[FileReport] = field(default_factory=list)
-    removed: int = 0
-    seconds: float = 0.0
-
-    def count(self, outcome: str) -> int:
-        """Files with this outcome."""
-        return sum(one.outcome == outcome for one in self.files)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        counts = {name: self.count(name) for name in ("loaded", "unchanged", "checked", "refused")}
-        return {**asdict(self), **counts}
-
-    def as_text(self) -> str:
-        """A few lines for a terminal."""
-        lines = []
-        for one in self.files:
-            if one.outcome == "refused":
-                lines.append(f"refused: {one.source}: {one.reason}" + (f" ({one.hint})" if one.hint else ""))
-            lines += [f"{one.source}: {warning}" for warning in one.warnings]
-        verb = "would be loaded" if self.dry_run else "loaded"
-        parts = [f"{self.count('checked' if self.dry_run else 'loaded')} of {len(self.files)} files {verb}"]
-        parts += [f"{n} {name}" for name in ("unchanged", "refused") if (n := self.count(name))]
-        parts += [f"{self.removed} removed"] if self.removed else []
-        return "\n".join([*lines, f"{self.layer}: {', '.join(parts)} in {self.seconds:.1f} s"])
 
 
 def load_rasters(
@@ -185,13 +130,29 @@ def _load(
         if waiting and not replacing:
             _publish(connection, folder, layer, waiting, city, None)
             waiting.clear()
+    files = whole.standing(connection, layer, folder)
     if replacing:
-        former = rasters.names_of(connection, layer)
+        files = [one for one in files if one[1].name in kept]
+        files += [(path, row.standing(datetime.now(UTC))) for path, row in waiting]
+    try:
+        name, made = whole.overview(layer, city, files, folder, work, known, lambda one: _ask(one, tell))
+    except LoadRefused as error:
+        if replacing:
+            raise
+        # The files are there. One that is missing on this machine's disk is a likely reason.
+        report.warnings.append(f"the layer's overview could not be made: {error.message}")
+        return
+    if made is not None:
+        waiting.append(made)
+        report.overview_m = made[1].resolution_m
+    kept = {one.name for _, one in files} | ({name} if name else set())
+    former = rasters.names_of(connection, layer)
+    if waiting or former != kept:
         _publish(connection, folder, layer, waiting, city, kept)
-        gone = former - kept
-        report.removed = len(gone)
-        for name in gone:  # who has one open reads on; whoever is told of it now looks at the table again
-            (folder / name).unlink(missing_ok=True)
+    gone = former - kept
+    report.removed = sum(not rasters.is_overview(name) for name in gone)
+    for name in gone:  # who has one open reads on; whoever is told of it now looks at the table again
+        (folder / name).unlink(missing_ok=True)
 
 
 def _publish(
@@ -306,6 +267,11 @@ def _convert(
         allow_outside=wanted.allow_outside,
         write=not wanted.dry_run,
     )
+    return _ask(request, tell)
+
+
+def _ask(request: RasterRequest | OverviewRequest, tell: Report) -> dict[str, Any]:
+    """What the child says of a request at the end."""
     child = spawn.start(CHILD)
     try:
         reader = Reader(request, child)  # type: ignore[arg-type]  # of which it reads the limits only

@@ -43,6 +43,42 @@ class RasterRequest:
     limits: Limits = field(default_factory=lambda: LIMITS)
 
     @property
+    def drivers(self) -> frozenset[str]:
+        """What it may read with, beside what it writes with."""
+        return frozenset({self.format.driver})
+
+    @property
+    def result(self) -> Path:
+        """Where the child leaves the finished file."""
+        return self.work / "result.tif"
+
+
+@dataclass(frozen=True)
+class OverviewRequest:
+    """All files of a layer, to be made into one coarse file."""
+
+    #: Each with WKB of its footprint (storage CRS); the one on top first. They are in ``work`` or ``folder``.
+    files: tuple[tuple[Path, bytes], ...]
+    folder: Path
+    work: Path
+    kind: str
+    compression: str
+    storage: int
+    #: Metres of a pixel.
+    step: float
+    limits: Limits = field(default_factory=lambda: LIMITS)
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """What the child may read."""
+        return (self.folder,)
+
+    @property
+    def drivers(self) -> frozenset[str]:
+        """What it may read with, beside what it writes with."""
+        return frozenset({"GTiff"})
+
+    @property
     def result(self) -> Path:
         """Where the child leaves the finished file."""
         return self.work / "result.tif"

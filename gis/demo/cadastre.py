@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gis.demo.features import Features, Point, rectangle
 from gis.demo.names import commune, x_street
 from gis.demo.parcels import Plot, area, plots
@@ -27,24 +29,32 @@ MAP_SCALE = 500
 YARD, WALL = 2.2, 0.1
 
 
-def add_cadastre(out: Features, block: Superblock) -> None:
-    """Parcels, their buildings and boundary points of one superblock."""
-    code, ward = commune(block.column, block.row)
+def houses(block: Superblock) -> Iterator[tuple[Plot, int, list[Point] | None]]:
+    """Each parcel with the floors and the ring of its building; parks have none."""
     random = block.random("building")
     # Drawn for all blocks at once; which parcel gets which does not depend on the order of kinds.
     number = block.parcels
     all_floors = random.integers(1, 6, number).tolist()
     gardens = random.uniform(2.0, 5.0, number).round(2).tolist()
+    for plot, drawn, garden in zip(plots(block), all_floors, gardens, strict=True):
+        kind = plot.block.kind
+        floors = drawn if kind == "terraced" else 15 if kind == "apartments" else 2
+        yield plot, floors, None if kind == "park" else _building(plot, garden)
+
+
+def add_cadastre(out: Features, block: Superblock) -> None:
+    """Parcels, their buildings and boundary points of one superblock."""
+    code, ward = commune(block.column, block.row)
     parcels = out.of("cadastre_parcel", "polygon")
     buildings = out.of("cadastre_building", "polygon")
     base = out.of("base_building", "polygon")
     numbers: dict[int, int] = {}
-    houses: dict[tuple[int, bool], int] = {}
-    for n, plot in enumerate(plots(block)):
+    along: dict[tuple[int, bool], int] = {}
+    for plot, floors, ring in houses(block):
         kind, j = plot.block.kind, plot.block.j
         parcel = numbers[j] = numbers.get(j, 0) + 1
         side = (j + (0 if plot.faces_south else 1), plot.faces_south)
-        house = houses[side] = houses.get(side, 0) + 1
+        house = along[side] = along.get(side, 0) + 1
         street = x_street(block, side[0]).name
         house_number = str(2 * house - (1 if plot.faces_south else 0))
         address = f"{house_number} {street}, {ward}"
@@ -58,10 +68,8 @@ def add_cadastre(out: Features, block: Superblock) -> None:
             "address": address, "source_scale": MAP_SCALE, "horizontal_accuracy_m": 0.07,
             "survey_date": f"{2015 + (block.row + block.column) % 9}-{1 + j:02d}-15",
         })  # fmt: skip
-        if kind == "park":
+        if ring is None:
             continue
-        floors = all_floors[n] if kind == "terraced" else 15 if kind == "apartments" else 2
-        ring = _building(plot, gardens[n])
         base.asset_ids.append(f"NH-{key}")
         base.shapes.append(ring)
         base.attributes.append({

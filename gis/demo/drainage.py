@@ -23,6 +23,8 @@ LATERAL_SLOPE = 1 / 350
 HEAD_GAP, INLET_DROP = 12.0, 0.15
 #: The longest lateral (m): it decides how deep all of them arrive.
 LONGEST = STREETS_X[1] - HEAD_GAP
+#: Bottom of a detention basin (m), and how far inside its park it begins to the north and the south.
+BASIN_BED, BASIN_BANK = -0.5, 10.0
 #: The structure at a canal's end stands this far before it.
 GATE_GAP = 60.0
 
@@ -186,16 +188,23 @@ def _canal(out: Features, plan: Plan, block: Superblock) -> None:
         )  # fmt: skip
 
 
-def _basin(out: Features, block: Superblock) -> None:
-    """A detention basin in the last park of the superblock, where it has two or more."""
+def basin_of(block: Superblock) -> tuple[float, float, float, float] | None:
+    """Local x0, y0, x1, y1 of a detention basin in the last park, where a superblock has two or more."""
     parks = [b for b in block.blocks if b.kind == "park"]
     if len(parks) < 2:
-        return
+        return None
     x0, y0, x1, y1 = block.place(parks[-1])
+    return x0 + 20.0, y0 + BASIN_BANK, x1 - 20.0, y1 - BASIN_BANK
+
+
+def _basin(out: Features, block: Superblock) -> None:
+    place = basin_of(block)
+    if place is None:
+        return
     out.polygon(
-        "drainage_basin", f"HDT-{block.code}", rectangle(x0 + 20.0, y0 + 10.0, x1 - 20.0, y1 - 10.0),
+        "drainage_basin", f"HDT-{block.code}", rectangle(*place),
         kind="detention", name=f"Hồ điều tiết {block.row + 1}.{block.column + 1}", volume_m3=1_900.0,
-        bottom_level_m=-0.5, top_level_m=round(ground(y0 - block.y), 2),
+        bottom_level_m=BASIN_BED, top_level_m=round(ground(place[1] - BASIN_BANK - block.y), 2),
     )  # fmt: skip
 
 

@@ -43,6 +43,9 @@ HIGH_X = -40.0
 #: The vertical transmission main, west of the first superblocks.
 MAIN_X = -16.0
 
+#: Height of the ground beside the canals (m), and how much it rises in a metre away from them.
+LOWEST, FALL = 1.6, 0.003
+
 LAST_X, LAST_Y = len(STREETS_X) - 1, len(STREETS_Y) - 1
 
 
@@ -74,7 +77,7 @@ def poles(major: bool) -> float:
 def ground(y: float) -> float:
     """Height of the ground (m, Hòn Dấu) at a local y: it falls to the canals on both sides."""
     y = y % SUPER_Y
-    return round(1.6 + 0.003 * min(y, SUPER_Y - y), 3)
+    return round(LOWEST + FALL * min(y, SUPER_Y - y), 3)
 
 
 def level(y: float, depth: float) -> float:

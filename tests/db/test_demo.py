@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -133,13 +134,23 @@ def test_workers_make_the_same_city_as_one_process(
     assert digests[0] == digests[1]
 
 
+def pictures(connection: psycopg.Connection) -> dict[str, str]:
+    """Layer and file of each raster."""
+    rows = connection.execute("SELECT layer, name FROM bandoso.raster_file").fetchall()
+    return dict(rows)
+
+
 def test_fill_if_empty_fills_an_empty_database_only(
-    fresh_database, settings: Settings, city: City, catalogue: Catalogue
+    fresh_database, settings: Settings, city: City, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     db = fresh_database("demo_empty")
+    settings = replace(settings, data_dir=tmp_path)
     assert fill_if_empty(settings, db, city, catalogue)
     with psycopg.connect(db.owner_dsn, autocommit=True) as connection:
         before = content(connection)
+        found = pictures(connection)
+        assert set(found) == {"base_elevation", "base_orthophoto"}
+        assert all((settings.rasters_folder / layer / name).is_file() for layer, name in found.items())
         assert not fill_if_empty(settings, db, city, catalogue)
         assert content(connection) == before
         # One row of anything that people fill is enough to leave the database alone.
@@ -207,6 +218,8 @@ def test_the_command_refuses_others_data_and_stops_cleanly(
 
     with database(settings) as db, psycopg.connect(db.owner_dsn, autocommit=True) as connection:
         before = content(connection)
+        first = pictures(connection)
+        assert set(first) == {"base_elevation", "base_orthophoto"}
         # Ctrl-C in the middle of a larger one.
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         process = subprocess.Popen(
@@ -238,12 +251,17 @@ def test_the_command_refuses_others_data_and_stops_cleanly(
             "INSERT INTO layer.base_place (name, geom)"
             " VALUES ('Chợ Bến Thành', ST_SetSRID(ST_MakePoint(603481, 1191454), 9210))"
         )
+        connection.execute(
+            "UPDATE bandoso.raster_file SET source = 'mine.tif' WHERE layer = 'base_elevation'"
+        )
         refused = command(folder, "--parcels", "50")
         assert refused.returncode == 2
-        assert "base_place hold data that is not a demo's" in refused.stderr.replace("\n", " ")
+        said = refused.stderr.replace("\n", " ")
+        assert "base_place, base_elevation hold data that is not a demo's" in said
         replaced = command(folder, "--parcels", "50", "--replace")
         assert replaced.returncode == 0, replaced.stderr
         assert content(connection) == before
+        assert pictures(connection) == first, "the same picture is not made again"
 
 
 def test_a_wrong_number_is_one_sentence(reachable_tmp: Path) -> None:
@@ -263,7 +281,7 @@ def test_defects_are_written_and_listed(reachable_tmp: Path, prepared_folder: Ca
     from gis.demo.defects import RULES
 
     folder, path = prepared_folder(reachable_tmp / "demo-defects"), reachable_tmp / "defects.json"
-    done = command(folder, "--parcels", "4500", "--defects", str(path), "--json")
+    done = command(folder, "--parcels", "4500", "--no-rasters", "--defects", str(path), "--json")
     assert done.returncode == 0, done.stderr
     listed = json.loads(path.read_text(encoding="utf-8"))
     assert (listed["seed"], listed["parcels"]) == (1, 4_500)
@@ -286,7 +304,7 @@ def test_defects_are_written_and_listed(reachable_tmp: Path, prepared_folder: Ca
                 found += sum(distance < 0.1 for distance in near)
             assert found, d
     before = path.read_bytes()
-    assert command(folder, "--parcels", "4500", "--defects", str(path)).returncode == 0
+    assert command(folder, "--parcels", "4500", "--no-rasters", "--defects", str(path)).returncode == 0
     assert path.read_bytes() == before
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gis.city import City
     from gis.db.server import Database
     from gis.print.order import PrintWish
+    from tiles.mosaic import Mosaic
 
 
 @click.command(
@@ -99,18 +100,26 @@ def print_map(
         sys.stdout.buffer.write(body)
         return
     _write(out, body)
-    data = {"file": str(out), "bytes": len(body), "scale": scale, "paper": paper, "layers": len(wish.layers)}
+    count = len(wish.layers) + len(wish.rasters)
+    data = {"file": str(out), "bytes": len(body), "scale": scale, "paper": paper, "layers": count}
     output.emit(data, f"{out}: 1:{scale} on {paper.upper()} {orientation}, {len(body):,} bytes")
 
 
 async def _made(wish: PrintWish, settings: Settings, city: City, db: Database) -> bytes:
+    from gis.api.raster.shelves import read_mosaics
     from gis.db.pool import open_reader_pool
     from gis.print.make import Site, make_print
 
     pool: Any = await open_reader_pool(settings, db)
+
+    async def mosaics(_again: bool) -> dict[str, Mosaic]:
+        async with pool.connection() as connection:
+            layers = {one.id: one for one in wish.rasters}
+            return await read_mosaics(connection, layers, settings, city.crs.storage)
+
     try:
         with ThreadPoolExecutor(1) as threads, tempfile.TemporaryFile() as file:
-            site = Site(city, lambda _layer: pool, threads, city.today())
+            site = Site(city, lambda _layer: pool, threads, city.today(), mosaics)
             await make_print(wish, site, file)
             file.seek(0)
             return file.read()

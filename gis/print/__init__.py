@@ -2,8 +2,9 @@
 
 ``order`` says what is wanted, ``sheet`` where things lie on the page, ``reading`` what is asked of the
 database, ``symbols`` and ``expressions`` what the layers' MapLibre styles mean for a feature, ``shapes`` and
-``drawing`` make paths of features, ``labels`` places their texts, ``grid`` and ``furniture`` draw what is
-around the map, ``pdf`` and ``fonts`` write the file, ``make`` does it all, ``raster`` makes an image of it.
+``drawing`` make paths of features, ``pictures`` reads raster layers, ``labels`` places texts, ``grid`` and
+``furniture`` draw what is around the map, ``pdf`` and ``fonts`` write the file, ``make`` does it all,
+``raster`` makes an image of it.
 
 Lengths on the page are in units of 0.01 mm (``UNIT``), from the lower left corner: coordinates are integers,
 and a metre on the ground is exactly 100 000 / scale of them.

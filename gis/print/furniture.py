@@ -23,6 +23,7 @@ from gis.print.sheet import Ground, Layout, Rect
 from gis.print.texts import TEXTS, day, degrees, grouped, listed
 from gis.sheets import VN2000_GEOGRAPHIC, cadastral_sheet, sheets_in, topographic_sheet
 from layers.registry import Layer
+from tiles.mosaic import Mosaic
 
 _HEAD: Final = 7.2
 
@@ -45,6 +46,8 @@ class Drawn:
     filtered: list[Layer] = field(default_factory=list)
     #: Whether something lies in the ground.
     underground: bool = False
+    #: Raster layers under the features.
+    pictures: list[Mosaic] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ class Furniture:
             notes.append((t[system].format(scale=grouped(self._sheet_scale())), shown))
         agencies = {agency.id: self._in(agency.title) for agency in self._city.agencies}
         sources = dict.fromkeys(agencies.get(layer.definition.owner, "") for layer, _ in drawn.signs)
+        owed = (one.layer.definition.attribution for one in drawn.pictures)
+        sources |= dict.fromkeys(self._in(text) for text in owed if text is not None)
         said = "; ".join(name for name in sources if name)
         if said:
             notes.append((t["source"], said))
@@ -151,6 +156,9 @@ class Furniture:
             if layers:
                 names = [self._in(layer.title) for layer in layers]
                 paragraphs.append(t[key].format(layers=listed(names, _MOST_NAMES, self._wish.language)))
+        if drawn.pictures:
+            pictures = "; ".join(self._picture(one) for one in drawn.pictures)
+            paragraphs.append(t["pictures"].format(layers=pictures))
         quality = [t["quality"]] if drawn.underground else []
         notes.append((t["note"], " ".join([*quality, t["reference"]])))
         named = [self._named(name, text, wide) for name, text in notes]
@@ -161,6 +169,14 @@ class Furniture:
             *named,
             self._plain(f"{t['by']} · {self._in(self._city.title)} · {self._day()}", wide, GREY, size * 0.2),
         ]
+
+    def _picture(self, mosaic: Mosaic) -> str:
+        """A raster layer in words: its name, the size of its pixels on the ground, and when it was taken."""
+        said = [self._in(mosaic.layer.title), f"{mosaic.finest:.3g} m"]
+        if mosaic.days is not None:
+            first, last = (day(one, self._wish.language) for one in mosaic.days)
+            said.append(first if first == last else f"{first} – {last}")
+        return ", ".join(said)
 
     def _plain(self, text: str, wide: float, ink: str = BLACK, more: float = 0.0) -> Block:
         pen, size = self._pen, self._pen.size(_BODY)

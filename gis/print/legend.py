@@ -10,7 +10,9 @@ from gis.print.pen import Pen
 from gis.print.sheet import Rect
 from gis.print.symbols import Circle
 from gis.print.texts import TEXTS
+from layers.raster import RasterLayer
 from layers.registry import Layer
+from tiles.mosaic import Mosaic
 
 #: Points of A4 of a text, and lines of it.
 BODY: Final = 6.2
@@ -31,9 +33,30 @@ COMMON: Final[dict[str, dict[str, Any]]] = {
 }
 
 #: A layer, with those entries of its legend (tiles.legend) that are on the map.
-Sign = tuple[Layer, list[dict[str, Any]]]
+Sign = tuple[Layer | RasterLayer, list[dict[str, Any]]]
 #: Text, whether it heads a sector, and the entry.
 Row = tuple[str, bool, dict[str, Any] | None]
+
+
+def signs_of(mosaic: Mosaic) -> list[dict[str, Any]]:
+    """The legend of a raster layer: the colours of its heights, or that it is there."""
+    definition, heights = mosaic.layer.definition, mosaic.heights
+    if definition.kind != "elevation" or heights is None:
+        return [{"kind": "fill", "colour": "#b9b4a4", "outline": _GREY, "filter": None}]
+    low, high = heights
+    ramp, title = definition.ramp, mosaic.layer.title
+    first = max((n for n, (height, _) in enumerate(ramp) if height <= low), default=0)
+    last = min((n for n, (height, _) in enumerate(ramp) if height >= high), default=len(ramp) - 1)
+    return [
+        {
+            "kind": "fill",
+            "colour": colour_,
+            "outline": None,
+            "filter": None,
+            "title": {"vi": f"{title.vi}: {height:g} m", "en": f"{title.en}: {height:g} m"},
+        }
+        for height, colour_ in ramp[first : last + 1]
+    ]
 
 
 class Legend:

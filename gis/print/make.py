@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,20 +11,25 @@ from typing import BinaryIO, Final
 
 from gis.city import City
 from gis.db.member import Connections
-from gis.errors import LimitError
+from gis.errors import DatabaseError, LimitError
+from gis.print import UNIT
 from gis.print.drawing import Counter, LayerDrawing
 from gis.print.furniture import Drawn, Furniture
 from gis.print.grid import draw_frame, draw_grid
 from gis.print.labels import Candidate, Placed, Room, place
-from gis.print.order import ImageWish, PrintWish, Wish, image_window
+from gis.print.legend import signs_of
+from gis.print.order import ImageWish, PrintWish, Wish, image_window, not_there
 from gis.print.page import Page
 from gis.print.palette import Palette
 from gis.print.pdf import Ink, Pdf
 from gis.print.pen import Pen, text_at
+from gis.print.pictures import PIXEL_MM as PICTURE_MM
+from gis.print.pictures import Picture
 from gis.print.reading import statement
 from gis.print.sheet import PIXEL_MM, SCREEN_PIXEL_MM, Ground, Layout, ground_of, layout_of
 from gis.print.symbols import symbols_of
 from layers.registry import Layer
+from tiles.mosaic import Gone, Mosaic
 from tiles.style import BACKGROUND
 
 #: Bytes of a file.
@@ -43,13 +48,15 @@ class Site:
     reading: Callable[[Layer], Connections]
     threads: Executor
     today: date
+    #: The files of raster layers that the caller may see, by layer; read now when the argument is true.
+    mosaics: Callable[[bool], Awaitable[Mapping[str, Mosaic]]]
 
 
 async def make_print(wish: PrintWish, site: Site, file: BinaryIO) -> None:
     """Write the PDF of a print. Raises LimitError, UsageError and what the database raises."""
     layout = layout_of(wish.paper, wish.orientation)
     ground = ground_of(layout.map, wish.center, wish.scale, site.city.crs.storage, PIXEL_MM)
-    work = _Work(wish, site, ground, file)
+    work = _Work(wish, site, ground, file, PICTURE_MM)
     drawn = await work.map()
     await work.run(_around, work, wish, layout, drawn)
 
@@ -58,7 +65,7 @@ async def make_picture(wish: ImageWish, site: Site, file: BinaryIO) -> None:
     """Write the PDF that an image is made of: the map alone, a CSS pixel for each of the image's."""
     window = image_window(wish)
     ground = ground_of(window, wish.center, wish.scale, site.city.crs.storage, SCREEN_PIXEL_MM)
-    work = _Work(wish, site, ground, file)
+    work = _Work(wish, site, ground, file, SCREEN_PIXEL_MM)
     await work.map()
     await work.run(work.page.finish, window.width, window.height, None, wish.language)
 
@@ -80,10 +87,11 @@ def _around(work: _Work, wish: PrintWish, layout: Layout, drawn: Drawn) -> None:
 class _Work:
     """One map being made."""
 
-    def __init__(self, wish: Wish, site: Site, ground: Ground, file: BinaryIO) -> None:
+    def __init__(self, wish: Wish, site: Site, ground: Ground, file: BinaryIO, picture_mm: float) -> None:
         self.wish, self.site, self.ground = wish, site, ground
-        pdf = Pdf(file, MOST_BYTES)
-        self.page = Page(pdf, Palette(pdf))
+        self._picture_mm = picture_mm
+        self._pdf = Pdf(file, MOST_BYTES)
+        self.page = Page(self._pdf, Palette(self._pdf))
         self._counter = Counter()
         self._labels: list[tuple[float, str, list[Candidate]]] = []
 
@@ -100,6 +108,7 @@ class _Work:
         found: dict[str, LayerDrawing] = {}
         try:
             async with asyncio.timeout(SECONDS):
+                pictures = await self._rasters()
                 for layer in sorted(self.wish.layers, key=lambda one: one.definition.style.order):
                     made = await self._layer(layer, drawn)
                     if made is not None:
@@ -117,8 +126,48 @@ class _Work:
                 entries = found[layer.id].entries
                 drawn.signs.append((layer, [entries[n] for n in sorted(found[layer.id].shown)]))
                 drawn.parts |= found[layer.id].parts
-        drawn.underground = any(layer.field("quality_level") for layer, _ in drawn.signs)
+                drawn.underground |= layer.field("quality_level") is not None
+        drawn.pictures = pictures
+        drawn.signs += [(one.layer, signs_of(one)) for one in pictures]
         return drawn
+
+    async def _rasters(self) -> list[Mosaic]:
+        """Draw the raster layers; those of which something is in the window. Raises UsageError for one that
+        has no files, which is one that is not there."""
+        shown: list[Mosaic] = []
+        if not self.wish.rasters:
+            return shown
+        mosaics = await self.site.mosaics(False)
+        for layer in self.wish.rasters:
+            for again in (False, True):
+                mosaic = mosaics.get(layer.id)
+                if mosaic is None:
+                    raise not_there()
+                try:
+                    shown += [mosaic] if await self._raster(mosaic) else []
+                    break
+                except Gone as error:  # the layer was replaced while it was drawn
+                    if again:
+                        raise DatabaseError(f"files of {layer.id} cannot be read at the moment") from error
+                    mosaics = await self.site.mosaics(True)
+        return shown
+
+    async def _raster(self, mosaic: Mosaic) -> bool:
+        """Draw a raster layer, block by block. Raises Gone."""
+        picture = Picture(mosaic, self.ground, self._picture_mm * UNIT)
+        for block in picture.blocks():
+            await self.run(picture.draw, block, self._pdf)
+        content, images = picture.close()
+        if not images:
+            return False
+        window, palette = self.ground.window, self.page.palette
+        box = (window.x, window.y, window.right, window.top)
+        ink = Ink()
+        ink.write(palette.together(content, images, box, mosaic.layer.definition.opacity))
+        title = mosaic.layer.title
+        group = palette.group(title.en if self.wish.language == "en" else title.vi)
+        self.page.add([ink.close()], group)
+        return True
 
     async def _layer(self, layer: Layer, drawn: Drawn) -> LayerDrawing | None:
         ground, condition = self.ground, self.wish.conditions.get(layer.id)

@@ -1,4 +1,7 @@
-"""What is asked for, read and checked as a whole before the database is: of a print, and of an image."""
+"""What is asked for, read and checked as a whole before the database is: of a print, and of an image.
+
+Raster layers are drawn when they are named: a map has one ground, and that is the city's own at first.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from gis.errors import LimitError, UsageError
 from gis.print import UNIT
 from gis.print.fonts import clean
 from gis.print.sheet import ORIENTATIONS, PAPERS, SCREEN_PIXEL_MM, Rect
+from layers.raster import RasterLayer
 from layers.registry import Catalogue, Layer
 
 PRINT: Final = ("center", "scale", "paper", "orientation", "layers", "title", "lang", "f")
@@ -42,6 +46,8 @@ class Wish:
     layers: tuple[Layer, ...]
     language: str
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    #: What lies under the features.
+    rasters: tuple[RasterLayer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,12 @@ def read_print(given: Mapping[str, str], catalogue: Catalogue, language: str) ->
         raise wrong(
             "scale", f"scale must be a whole number from {SCALES[0]} to {SCALES[1]}", "1000 is 1:1000"
         )
+    layers, rasters = _layers(given.get("layers"), catalogue)
     return PrintWish(
         center=_center(given["center"]),
         scale=int(scale),
-        layers=_layers(given.get("layers"), catalogue),
+        layers=layers,
+        rasters=rasters,
         language=language,
         paper=_choice(given.get("paper", "a4").lower(), tuple(PAPERS), "paper"),
         orientation=_choice(given.get("orientation", "landscape").lower(), ORIENTATIONS, "orientation"),
@@ -116,7 +124,8 @@ def read_image(given: Mapping[str, str], catalogue: Catalogue, language: str, st
             f"the image would be at 1:{scale:.0f}; it must be 1:{SCALES[0]} to 1:{SCALES[1]}",
             "ask for another part of the city, or for more pixels",
         )
-    return ImageWish(center, scale, _layers(given.get("layers"), catalogue), language, {}, width, height)
+    layers, rasters = _layers(given.get("layers"), catalogue)
+    return ImageWish(center, scale, layers, language, {}, rasters, width, height)
 
 
 def image_window(wish: ImageWish) -> Rect:
@@ -160,15 +169,21 @@ def _fitted(text: str, width: int, height: int, storage: int) -> tuple[tuple[flo
     return ((west + east) / 2, (south + north) / 2), float(scale) if math.isfinite(scale) else math.inf
 
 
-def _layers(text: str | None, catalogue: Catalogue) -> tuple[Layer, ...]:
+def _layers(text: str | None, catalogue: Catalogue) -> tuple[tuple[Layer, ...], tuple[RasterLayer, ...]]:
     """Those named, or all that the city's map shows at first."""
     if text is None:
-        return tuple(one for one in catalogue.public() if one.definition.loadable)
+        return tuple(one for one in catalogue.public() if one.definition.loadable), ()
     wanted = {name.strip() for name in text.split(",")} - {""}
     found = tuple(one for one in catalogue.public() if one.id in wanted)
-    if not wanted or len(found) < len(wanted):
-        raise wrong("layers", "layers names a layer that is not there", "see /collections for the list")
-    return found
+    rasters = tuple(one for one in catalogue.rasters.values() if one.is_public and one.id in wanted)
+    if not wanted or len(found) + len(rasters) < len(wanted):
+        raise not_there()
+    return found, rasters
+
+
+def not_there() -> UsageError:
+    """The error for a layer that is none, is not for the caller, or (a raster layer) has no files."""
+    return wrong("layers", "layers names a layer that is not there", "see /collections for the list")
 
 
 def _choice(text: str, offered: tuple[str, ...], name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from gis.print.fonts import Fonts
 from gis.print.pdf import Pdf, colour, named, number_text
 from gis.print.symbols import Circle
 from gis.resources import web_dir
+
+#: Left, bottom, right and top on the page.
+Place = tuple[float, float, float, float]
 
 #: Control points of a quarter of a circle.
 _ARC: Final = 0.5522847498
@@ -69,6 +73,14 @@ class Palette:
         if name not in self._forms:
             self._keep(name, self._pdf.form(_icon(found), (-0.6, -0.6, 0.6, 0.6)))
         return self._forms[name], float(found["width"])
+
+    def together(self, content: str, images: Mapping[str, int], box: Place, opacity: float) -> str:
+        """The operators that draw images as one thing. ``images``: names in ``content``, and numbers."""
+        entries = "/Group<</Type/Group/S/Transparency>>"
+        number = self._pdf.form(content, box, f"/XObject<<{named(images)}>>", entries)
+        name = f"P{len(self._numbers)}"
+        self._numbers[name] = number
+        return f"q {self.alpha(opacity)}/{name} Do Q\n"
 
     def group(self, title: str) -> str:
         """The name of a layer that viewers list and switch."""

@@ -80,13 +80,22 @@ class Pdf:
         head = f"<</Length {len(body)}/Filter/FlateDecode{entries}>>\nstream\n".encode("ascii")
         return self.put(head + body + b"\nendstream")
 
-    def form(self, content: str, box: tuple[float, float, float, float], resources: str = "") -> int:
-        """Write a drawing that is used many times; its number."""
+    def form(
+        self, content: str, box: tuple[float, float, float, float], resources: str = "", entries: str = ""
+    ) -> int:
+        """Write a drawing that is used many times, or as one; its number."""
         sides = " ".join(number_text(v) for v in box)
         return self.stream(
             content.encode("ascii"),
-            f"/Type/XObject/Subtype/Form/BBox[{sides}]/Resources<<{resources}>>",
+            f"/Type/XObject/Subtype/Form/BBox[{sides}]/Resources<<{resources}>>{entries}",
         )
+
+    def image(self, jpeg: bytes, opacity: bytes | None, width: int, height: int) -> int:
+        """Write a picture; its number. ``opacity``: a byte for each pixel, unless all are opaque."""
+        form = f"/Type/XObject/Subtype/Image/Width {width}/Height {height}/BitsPerComponent 8/ColorSpace"
+        mask = f"/SMask {self.stream(opacity, f'{form}/DeviceGray')} 0 R" if opacity is not None else ""
+        head = f"<</Length {len(jpeg)}/Filter/DCTDecode{form}/DeviceRGB{mask}>>\nstream\n".encode("ascii")
+        return self.put(head + jpeg + b"\nendstream")
 
     def finish(self, root: int, info: int) -> None:
         """Write the table of objects; nothing may follow."""

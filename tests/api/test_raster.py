@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import psycopg
+import pypdfium2
 import pytest
 import rasterio
 from rasterio.transform import from_origin
@@ -194,6 +195,34 @@ def test_the_height_of_a_point(running: Server, loaded: Path) -> None:
         assert assert_problem(running.get(f"/elevation?point={point}"), 404)["code"] == "no-elevation"
     for query in ("", "?point=1", "?point=a,b", "?point=nan,1", "?point=200,10", "?point=1,2,3", "?lon=1"):
         assert_problem(running.get(f"/elevation{query}"), 400)
+
+
+def test_a_map_has_rasters_under_its_features(running: Server, loaded: Path, editors: Editors) -> None:
+    """An image and a print: where the model is, where its hole is, for whom a layer is there."""
+    corner = ",".join(str(float(v)) for v in crs.transform_xy(603050, 1191950, 9210, 4326))
+    address = f"/image?center={corner}&scale=500&width=480&height=480&layers="
+    drawn = running.get(f"{address}base_elevation,water_hydrant")
+    assert drawn.status_code == 200, drawn.text
+    pixels = picture(drawn).astype(int)
+    # 63 m are in the image: 1 pixel is 0.13 m, the hole's corner in the middle.
+    ground, hole = pixels[:, 360, 360], pixels[:, 100, 100]
+    # about 0.66 m high: between the colours of 0.5 and 1.5 m
+    low, high = np.array([0x9F, 0xCF, 0xAE]), np.array([0xC3, 0xDD, 0x9A])
+    assert (ground >= np.minimum(low, high) - 12).all() and (ground <= np.maximum(low, high) + 12).all()
+    plain = picture(running.get(f"{address}water_hydrant")).astype(int)
+    assert (hole == plain[:, 100, 100]).all()
+    edge = np.abs(np.diff(pixels[:, 100, :].sum(axis=0)))[200:280]
+    assert edge.max() > 30 and abs(int(edge.argmax()) - 40) <= 4, "the hole ends where it should"
+    red = picture(editors.as_("land").get(f"{address}{SECRET}"))[:, 100, 100].tolist()
+    assert red[0] > 240 and max(red[1:]) < 12
+    for name in (SECRET, "base_scan", "base_elevation,nowhere"):
+        assert_problem(running.get(f"{address}{name}"), 400)
+    paper = running.get(f"/print?center={corner}&scale=1000&lang=en&layers=base_elevation,base_road")
+    assert paper.status_code == 200 and b"/DCTDecode" in paper.content
+    document = pypdfium2.PdfDocument(paper.content)
+    said = document[0].get_textpage().get_text_bounded().replace("\r\n", " ")
+    document.close()
+    assert "Elevation model, 1 m" in said and "Elevation model: 0.5 m" in said
 
 
 def test_a_restricted_layer_is_there_for_whom_it_is_for(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+from datetime import UTC, datetime
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pypdfium2
@@ -25,11 +27,14 @@ from gis.print.order import read_image, read_print
 from gis.print.page import Page
 from gis.print.palette import Palette, icons
 from gis.print.pdf import Pdf
+from gis.print.pictures import MOST_PIXELS, Picture
+from gis.print.pictures import PIXEL_MM as PICTURE_MM
 from gis.print.raster import png
 from gis.print.sheet import ORIENTATIONS, PAPERS, PIXEL_MM, Rect, ground_of, layout_of
 from gis.print.symbols import Label, symbol
 from gis.print.texts import TEXTS
 from layers.registry import Catalogue
+from tiles.mosaic import Mosaic, Scene
 from tiles.style import style_layers
 
 CENTER = (106.698, 10.7725)
@@ -193,6 +198,25 @@ def test_a_legend_stands_in_columns_that_fit(count: int) -> None:
         assert len(made) <= columns
         assert max(map(len, made)) <= most
         assert not any(column[-1][1] for column in made[:-1] if column)
+
+
+@pytest.mark.parametrize(("paper", "scale"), [("a4", 1000), ("a1", 500), ("a1", 50_000)])
+def test_pictures_are_bounded_and_cover_the_map(paper: str, scale: int, catalogue: Catalogue) -> None:
+    box = shapely.box(590_000, 1_180_000, 615_000, 1_200_000)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    scene = Scene(Path("0.tif"), box, None, 0.1, None, "x", None, None, at)
+    mosaic = Mosaic(catalogue.rasters["base_orthophoto"], [scene], 9210)
+    ground = ground_of(layout_of(paper, "landscape").map, CENTER, scale, 9210, PIXEL_MM)
+    picture = Picture(mosaic, ground, PICTURE_MM * UNIT)
+    assert picture.columns * picture.rows <= 1.01 * MOST_PIXELS
+    assert picture.pixel / ground.units >= 0.1 - 1e-9, "never finer than the files"
+    seen = np.zeros((picture.rows, picture.columns), np.int8)
+    for block in picture.blocks():
+        assert max(block.width, block.height) <= 513
+        seen[block.row : block.row + block.height, block.column : block.column + block.width] += 1
+    assert seen.min() == 1, "no gap"
+    assert picture.columns * picture.pixel >= ground.window.width - 1
+    assert picture.rows * picture.pixel >= ground.window.height - 1
 
 
 def test_png_is_what_others_read() -> None:

@@ -42,7 +42,12 @@ def parameters(language: str, _languages: Sequence[str] = ()) -> dict[str, Any]:
         "printPaper": one("paper", _PAPER, "Khổ giấy", "Paper"),
         "printOrientation": one("orientation", _WAY, "Ngang hay dọc", "Landscape or portrait"),
         "printLayers": _list(
-            one("layers", _NAMES, "Các lớp; mặc định là tất cả", "Layers; all of them by default")
+            one(
+                "layers",
+                _NAMES,
+                "Các lớp, kể cả lớp ảnh; mặc định là mọi lớp đối tượng",
+                "Layers, raster layers too; all layers of features by default",
+            )
         ),
         "printTitle": one("title", _TITLE, *title),
         "printFormat": one("f", {"type": "string", "enum": ["pdf"]}, "Định dạng", "Format"),

@@ -20,12 +20,14 @@ from gis.api.negotiate import choose_format, choose_language, has_current, known
 from gis.api.print.desk import Desk
 from gis.api.print.filters import conditions_of
 from gis.api.problems import Refusal
+from gis.api.raster.work import studio_of
 from gis.api.state import State, state_of
 from gis.errors import UsageError
 from gis.print import UNIT
 from gis.print.make import Site, make_picture, make_print
 from gis.print.order import IMAGE, PRINT, SCALES, PrintWish, read_image, read_print, with_conditions, wrong
 from gis.print.sheet import ORIENTATIONS, PAPERS, layout_of
+from tiles.mosaic import Mosaic
 
 PDF: Final = "application/pdf"
 PNG: Final = "image/png"
@@ -68,7 +70,7 @@ async def get_image(request: Request) -> Response:
         desk = desk_of(request)
         async with desk.turn(_client(request)):
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-                await make_picture(wish, _site(state, desk), cast(BinaryIO, file))
+                await make_picture(wish, _site(request, state, desk), cast(BinaryIO, file))
                 file.seek(0)
                 from gis.print.raster import png_of
 
@@ -99,7 +101,7 @@ async def _print(request: Request, given: Mapping[str, str], filters: Mapping[st
         file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - _pieces closes it
         try:
             async with desk.turn(_client(request)):
-                await make_print(wish, _site(state, desk), file)
+                await make_print(wish, _site(request, state, desk), file)
             headers["Content-Length"] = str(file.tell())
             file.seek(0)
         except BaseException:
@@ -116,8 +118,11 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
             yield piece
 
 
-def _site(state: State, desk: Desk) -> Site:
-    return Site(state.city, lambda layer: state.reading(layer), desk.threads, state.city.today())
+def _site(request: Request, state: State, desk: Desk) -> Site:
+    async def mosaics(again: bool) -> Mapping[str, Mosaic]:
+        return (await studio_of(request).shelves(state, again=again)).mosaics
+
+    return Site(state.city, lambda layer: state.reading(layer), desk.threads, state.city.today(), mosaics)
 
 
 def _headers(language: str, media_type: str) -> dict[str, str]:

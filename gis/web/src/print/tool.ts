@@ -201,7 +201,7 @@ class PrintTool implements ToolPanel {
   /** What the map shows: the layers with data, and the reader's filters of them. */
   #wanted(): { layers: string[]; filters: Record<string, string>; unfiltered: string[] } {
     const { state } = this.#context;
-    const layers = [...state.layers.values()].filter(({ id, kind }) => kind !== "raster" && state.isShown(id));
+    const layers = [...state.layers.values()].filter(({ id }) => state.isShown(id));
     const filters: Record<string, string> = {};
     const unfiltered: string[] = [];
     const view = seeView(this.#context);

@@ -16,8 +16,8 @@ from layers.registry import Layer
 #: Raised when tables are made differently from the same definition: all are looked at again.
 #: 2: asset_id is no part of the search index. 3: the door (policies, members' views) and history. 4: rows of
 #: restricted layers are hidden from members by policies. 5: web tables.
-#: 6: bounds of lines and areas are those of their boxes.
-FORMAT = 6
+#: 6: bounds of lines and areas are those of their boxes. 7: indexes of fields go on with fid.
+FORMAT = 7
 
 
 def fingerprint(layer: Layer) -> str:

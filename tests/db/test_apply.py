@@ -390,6 +390,27 @@ def test_the_search_index_of_an_older_version_is_replaced(
         assert block.apply() == []
 
 
+def test_the_field_indexes_of_an_older_version_are_replaced(
+    block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before format 7 a page of a filter read and sorted all that it fits."""
+    block.apply(fields=[a_field("name", index=True)])
+    index = f"{block.id}__name__idx"
+    old = f"CREATE INDEX {index} ON layer.{block.id} (name)"
+    block.connection.execute(f"DROP INDEX layer.{index}; {old}".encode())
+    with monkeypatch.context() as before:
+        before.setattr(definition, "FORMAT", 6)
+        block.connection.execute(
+            "UPDATE bandoso.layer SET fingerprint = %s,"
+            " definition = jsonb_set(definition, ARRAY['indexes', %s], to_jsonb(%s::text)) WHERE id = %s",
+            (definition.fingerprint(block.layer), index, old, block.id),
+        )
+    assert kinds(block.apply()) == [("change-index", None)]
+    row = block.connection.execute("SELECT pg_get_indexdef(%s::regclass)", (f"layer.{index}",)).fetchone()
+    assert row and row[0].endswith("(name, fid)")
+    assert block.apply() == []
+
+
 def test_the_bounds_of_an_older_version_are_replaced(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before format 6 each row was taken apart to find the sides of its box."""
     block.apply(geometry="LineString")

@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from gis.db.migrate import prepare  # noqa: E402
 from gis.db.server import Database, database  # noqa: E402
+from gis.db.web_fill import fill  # noqa: E402
 from gis.demo.plan import make_plan  # noqa: E402
 from gis.demo.write import write as write_demo  # noqa: E402
 from gis.settings import Settings  # noqa: E402
@@ -58,6 +59,7 @@ from scripts.bench_serve_work import (  # noqa: E402
     workloads,
 )
 from tests.api.process import Server  # noqa: E402
+from tiles.build import build as build_tiles  # noqa: E402
 
 
 def check(workload: Workload, urls: dict[str, str]) -> None:
@@ -99,6 +101,9 @@ def opened(arguments: argparse.Namespace, folder: Path) -> Iterator[Database]:
                     db.owner_dsn, make_plan(arguments.parcels, 1), home, catalogue, lambda _a, _b: None
                 )
                 connection.execute("VACUUM ANALYZE")
+        if not arguments.as_it_is:
+            fill(db.owner_dsn)  # else the server does it beside the first workloads
+            build_tiles(db.owner_dsn, home, catalogue, settings.tiles_folder)
         peers.copy_table(db.owner_dsn)
         yield db
 
@@ -110,7 +115,7 @@ def start_all(
     urls: dict[str, str] = {}
     pids: dict[str, list[int]] = {}
     stops: list[Callable[[], object]] = []
-    settings = Settings.from_env({}, data_dir=run)
+    settings = Settings.from_env({"BANDOSO_TILES_DIR": str(run.parent / "tiles")}, data_dir=run)
     for who, target in ((OURS, "gis.api.app:create"), (COLD, "scripts.bench_serve_cold:create")):
         own = run / who.replace(", ", "-").replace(" ", "-")
         own.mkdir(exist_ok=True)

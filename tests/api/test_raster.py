@@ -197,6 +197,25 @@ def test_the_height_of_a_point(running: Server, loaded: Path) -> None:
         assert_problem(running.get(f"/elevation{query}"), 400)
 
 
+def test_a_restricted_layer_is_there_for_whom_it_is_for(
+    running: Server, loaded: Path, editors: Editors
+) -> None:
+    address = f"/collections/{SECRET}/{PLACE}"
+
+    def statuses(name: str | None) -> tuple[int, bool, bool]:
+        client = editors.as_(name)
+        listed = SECRET in client.get("/collections").text
+        return client.get(address).status_code, listed, SECRET in client.get("/catalogue").text
+
+    assert until(lambda: statuses("land"), lambda found: found == (200, True, True))
+    assert until(lambda: statuses("steward"), lambda found: found == (200, True, True))
+    for name in (None, "water"):
+        assert statuses(name) == (404, False, False)
+    assert "private" in editors.as_("land").get(address).headers["cache-control"]
+    red = picture(editors.as_("land").get(f"{address}?f=png"))
+    assert red[0].max() == 250 and red[1].max() == 0
+
+
 def test_a_map_has_rasters_under_its_features(running: Server, loaded: Path, editors: Editors) -> None:
     """An image and a print: where the model is, where its hole is, for whom a layer is there."""
     corner = ",".join(str(float(v)) for v in crs.transform_xy(603050, 1191950, 9210, 4326))
@@ -213,7 +232,9 @@ def test_a_map_has_rasters_under_its_features(running: Server, loaded: Path, edi
     assert (hole == plain[:, 100, 100]).all()
     edge = np.abs(np.diff(pixels[:, 100, :].sum(axis=0)))[200:280]
     assert edge.max() > 30 and abs(int(edge.argmax()) - 40) <= 4, "the hole ends where it should"
-    red = picture(editors.as_("land").get(f"{address}{SECRET}"))[:, 100, 100].tolist()
+    land = editors.as_("land")
+    shown = until(lambda: land.get(f"{address}{SECRET}"), lambda found: found.status_code == 200)
+    red = picture(shown)[:, 100, 100].tolist()
     assert red[0] > 240 and max(red[1:]) < 12
     for name in (SECRET, "base_scan", "base_elevation,nowhere"):
         assert_problem(running.get(f"{address}{name}"), 400)
@@ -223,25 +244,6 @@ def test_a_map_has_rasters_under_its_features(running: Server, loaded: Path, edi
     said = document[0].get_textpage().get_text_bounded().replace("\r\n", " ")
     document.close()
     assert "Elevation model, 1 m" in said and "Elevation model: 0.5 m" in said
-
-
-def test_a_restricted_layer_is_there_for_whom_it_is_for(
-    running: Server, loaded: Path, editors: Editors
-) -> None:
-    address = f"/collections/{SECRET}/{PLACE}"
-
-    def statuses(name: str | None) -> tuple[int, bool, bool]:
-        client = editors.as_(name)
-        listed = SECRET in client.get("/collections").text
-        return client.get(address).status_code, listed, SECRET in client.get("/catalogue").text
-
-    assert until(lambda: statuses("land"), lambda found: found == (200, True, True))
-    assert statuses("steward") == (200, True, True)
-    for name in (None, "water"):
-        assert statuses(name) == (404, False, False)
-    assert "private" in editors.as_("land").get(address).headers["cache-control"]
-    red = picture(editors.as_("land").get(f"{address}?f=png"))
-    assert red[0].max() == 250 and red[1].max() == 0
 
 
 def test_a_load_shows_at_once_and_no_request_fails_meanwhile(

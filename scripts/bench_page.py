@@ -7,8 +7,10 @@ against a real server over the demo city.
     scripts/bench page --url http://127.0.0.1:8080
 
 first    a first visit with nothing kept, at three zooms: milliseconds from navigation to the first idle map,
-         requests and bytes over the wire, of tiles and of everything. ``slow``: the same at 1.5 Mbit/s and
-         150 ms, until the map has drawn for the first time (goal: 3 s).
+         requests and bytes over the wire, of tiles and of everything. ``slow``: the same over a line of
+         1.5 Mbit/s and 150 ms (slow_line.py); ``arrived_ms``: when the last byte had come that the first
+         map is made of (goal: 3 s), whatever drawing takes here. ``waterfall``: each request of it with its
+         milliseconds from and to, and kilobytes, in the order of asking.
 again    the same page once more: what the browser kept is not fetched again.
 pan      five seconds of moving at zoom 16: frames a second, the longest wait for one, and whose code the
          page's thread ran (percent of its busy time: the page's own, MapLibre's, packages', the browser's).
@@ -30,6 +32,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Request, sync_playwright
 
@@ -37,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench_edit import noise, opened  # noqa: E402
+from slow_line import slow_line  # noqa: E402
 
 from tests.browser.conftest import FLAGS  # noqa: E402
 
@@ -47,8 +51,17 @@ VIEWS = {
     "z16": "#map=16/10.7780/106.7218",
     "z18": "#map=18/10.7780/106.7218",
 }
-#: An old line: 1.5 Mbit/s down, 0.5 up, 150 ms.
-SLOW = {"offline": False, "latency": 150, "downloadThroughput": 187_500, "uploadThroughput": 62_500}
+#: An old line: 1.5 Mbit/s down, 0.5 up (bytes a second), 150 ms there and back.
+SLOW = {"down": 187_500, "up": 62_500, "round_trip": 0.15}
+KINDS = {
+    "/tiles/": "tiles",
+    "/fonts/": "glyphs",
+    ".woff": "fonts",
+    "/map": "page",
+    "/changes": "stream",
+}
+#: What a map is made of, besides the page that had come when tiles were asked for.
+MAP = ("tiles", "glyphs", "other")
 PATIENCE = 300_000
 
 FIRST_IDLE = """async () => {
@@ -107,25 +120,36 @@ class Wire:
         kb = {kind: round(size / 1000, 1) for kind, size in sorted(sizes.items())}
         return {"requests": requests, "kb": kb, "kb_all": round(sum(sizes.values()) / 1000, 1)}
 
+    def waterfall(self) -> list[tuple[str, int, int, float]]:
+        """What was asked for until now: path, milliseconds from and to, kilobytes."""
+        begun = min(request.timing["startTime"] for request in self._done)
+        rows = []
+        for request in self._done:
+            timing, size = request.timing, request.sizes()
+            start = timing["startTime"] - begun
+            path = unquote(urlsplit(request.url).path)
+            kb = (size["responseBodySize"] + size["responseHeadersSize"]) / 1000
+            rows.append((path, round(start), round(start + timing["responseEnd"]), round(kb, 1)))
+        return sorted(rows, key=lambda row: row[1])
+
 
 def _kind(url: str) -> str:
-    for part, kind in (("/tiles/", "tiles"), ("/fonts/", "glyphs"), (".woff", "fonts"), ("/map", "page")):
-        if part in url:
-            return kind
-    return "other"
+    return next((kind for part, kind in KINDS.items() if part in url), "other")
 
 
-def first(context: BrowserContext, url: str, slow: bool) -> dict[str, Any]:
+def first(context: BrowserContext, url: str) -> dict[str, Any]:
     """A visit: milliseconds to the first idle map, and what came over the wire."""
     page = context.new_page()
     try:
         wire = Wire(page)
-        if slow:
-            context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
         page.goto(url, timeout=PATIENCE)
         drawn = page.evaluate(FIRST_DRAWN)
         idle = page.evaluate(FIRST_IDLE)
-        return {"drawn_ms": round(drawn), "idle_ms": round(idle), **wire.told()}
+        rows = wire.waterfall()
+        asked = min((row[1] for row in rows if _kind(row[0]) == "tiles"), default=0)
+        arrived = max(row[2] for row in rows if _kind(row[0]) in MAP or row[1] <= asked)
+        times = {"arrived_ms": arrived, "drawn_ms": round(drawn), "idle_ms": round(idle)}
+        return {**times, **wire.told(), "waterfall": rows}
     finally:
         page.close()
 
@@ -201,14 +225,24 @@ def measure(browser: Browser, url: str, rounds: int, maps: Path) -> None:
         visits, again = [], []
         for _ in range(rounds):
             context = browser.new_context(viewport={"width": 1280, "height": 800})
-            visits.append(first(context, f"{url}/map{view}", slow=False))
-            again.append(first(context, f"{url}/map{view}", slow=False))
+            visits.append(first(context, f"{url}/map{view}"))
+            again.append(first(context, f"{url}/map{view}"))
             context.close()
         for kind, runs in (("first", visits), ("again", again)):
             middle = statistics.median_low(run["idle_ms"] for run in runs)
-            tell(f"{kind} {name}", next(run for run in runs if run["idle_ms"] == middle))
+            chosen = next(run for run in runs if run["idle_ms"] == middle)
+            tell(f"{kind} {name}", {key: value for key, value in chosen.items() if key != "waterfall"})
+    home, port = urlsplit(url), urlsplit(url).port or 80
+    for name in ("z13", "z16"):
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        with slow_line(port, **SLOW) as near:
+            visit = first(context, f"{home.scheme}://{home.hostname}:{near}/map{VIEWS[name]}")
+        waterfall = visit.pop("waterfall")
+        tell(f"slow {name}", visit)
+        for row in waterfall:
+            print(json.dumps({"waterfall": row}, ensure_ascii=False), flush=True)
+        context.close()
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    tell("slow z16", first(context, f"{url}/map{VIEWS['z16']}", slow=True))
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(f"{url}/map{VIEWS['z16']}", timeout=PATIENCE)

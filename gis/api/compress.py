@@ -37,9 +37,18 @@ def _compressible(media_type: str) -> bool:
 
 def accepts_gzip(headers: Headers) -> bool:
     """Whether Accept-Encoding allows gzip (``q=0`` forbids it)."""
+    return _accepts(headers, ("gzip", "*"))
+
+
+def accepts_brotli(headers: Headers) -> bool:
+    """Whether Accept-Encoding names brotli; ``*`` is not taken for it."""
+    return _accepts(headers, ("br",))
+
+
+def _accepts(headers: Headers, names: tuple[str, ...]) -> bool:
     for part in headers.get("accept-encoding", "").lower().split(","):
         name, _, parameters = part.partition(";")
-        if name.strip() in ("gzip", "*"):
+        if name.strip() in names:
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gis.api.compress import accepts_gzip
+from gis.api.compress import accepts_brotli, accepts_gzip
 from gis.api.negotiate import etag_of, has_current, known_parameters
 from gis.errors import DatabaseError, NotFoundError, UsageError
 from gis.resources import web_dir
@@ -50,11 +50,12 @@ CACHE_FILE_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class File:
-    """A file's bytes, plain and gzipped (if that is smaller), and its ETag."""
+    """A file's bytes, plain and packed (gzip, brotli; if that is smaller), and its ETag."""
 
     stamp: tuple[int, int]
     body: bytes
-    packed: bytes | None
+    gzip: bytes | None
+    brotli: bytes | None
     media_type: str
     etag: str
 
@@ -99,22 +100,31 @@ class Files:
 
 
 def _size(file: File) -> int:
-    return len(file.body) + len(file.packed or b"")
+    return len(file.body) + len(file.gzip or b"") + len(file.brotli or b"")
 
 
 def _read(path: Path, stamp: tuple[int, int]) -> File:
     body = path.read_bytes()
     media_type = "application/x-protobuf" if path.suffix == ".pbf" else mimetypes.guess_type(path.name)[0]
     media_type = media_type or "application/octet-stream"
-    packed = None
+    packed: bytes | None = None
+    brotli: bytes | None = None
     if media_type.startswith(_TEXT) and len(body) > 500:
-        ready = path.with_name(path.name + ".gz")
-        packed = ready.read_bytes() if ready.is_file() else gzip.compress(body, 6, mtime=0)
-        if len(packed) >= len(body):
-            packed = None
+        packed = _smaller(_beside(path, ".gz") or gzip.compress(body, 6, mtime=0), body)
+        brotli = _smaller(_beside(path, ".br"), packed or body)
     if media_type.startswith("text/"):
         media_type += "; charset=utf-8"
-    return File(stamp, body, packed, media_type, etag_of(body))
+    return File(stamp, body, packed, brotli, media_type, etag_of(body))
+
+
+def _beside(path: Path, suffix: str) -> bytes | None:
+    """What the page's build packed (gis/web/build/pack.ts)."""
+    ready = path.with_name(path.name + suffix)
+    return ready.read_bytes() if ready.is_file() else None
+
+
+def _smaller(packed: bytes | None, plain: bytes) -> bytes | None:
+    return packed if packed is not None and len(packed) < len(plain) else None
 
 
 _FILES = Files(web_dir())
@@ -124,18 +134,20 @@ async def _serve(request: Request, name: str, cache: str, csp: str | None = None
     file = await asyncio.to_thread(_FILES.get, name)
     if file is None:
         return None
-    packed = file.packed is not None and accepts_gzip(request.headers)
-    etag = file.etag[:-1] + '-gz"' if packed else file.etag
+    body, coding, etag = file.body, "", file.etag
+    if file.brotli is not None and accepts_brotli(request.headers):
+        body, coding, etag = file.brotli, "br", file.etag[:-1] + '-br"'
+    elif file.gzip is not None and accepts_gzip(request.headers):
+        body, coding, etag = file.gzip, "gzip", file.etag[:-1] + '-gz"'
     headers = {"ETag": etag, "Cache-Control": cache}
-    if file.packed is not None:
+    if file.gzip is not None:
         headers["Vary"] = "Accept-Encoding"
     if csp:
         headers["Content-Security-Policy"] = csp
     if has_current(request, etag):
         return Response(status_code=304, headers=headers)
-    if packed:
-        headers["Content-Encoding"] = "gzip"
-    body = file.packed if packed else file.body
+    if coding:
+        headers["Content-Encoding"] = coding
     return Response(body, headers={**headers, "Content-Type": file.media_type})
 
 
@@ -163,7 +175,7 @@ async def asset(request: Request) -> Response:
     name: str = request.path_params["name"]
     cache = FOREVER if _HASHED.search(name) else REVALIDATE
     answer = None
-    if not name.endswith((".html", ".gz")):
+    if not name.endswith((".html", ".gz", ".br")):
         answer = await _serve(request, name, cache, PAGE_CSP)
     if answer is None:
         raise NotFoundError("there is no such file")

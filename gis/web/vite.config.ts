@@ -24,12 +24,72 @@ function maplibreFromSource(): Plugin {
   };
 }
 
+const PROJ4 = fileURLToPath(new URL("node_modules/proj4/lib/", import.meta.url));
+/** Beside longlat and merc, which proj4 always has. config/crs.yml needs no others; tests/unit/test_page_crs.py. */
+export const PROJECTIONS = ["tmerc", "etmerc", "utm", "lcc"];
+
+/**
+ * proj4 without what no definition of ours asks for: thirty projections, and readers of WKT and of MGRS. A first visit
+ * loads 20 KB less.
+ */
+function smallProj4(): Plugin {
+  const imports = PROJECTIONS.map((name) => `import ${name} from ${JSON.stringify(`${PROJ4}projections/${name}.js`)};`);
+  const modules: Record<string, string> = {
+    "../projs": `${imports.join("")} export default ({ Proj }) => [${PROJECTIONS.join()}].forEach((one) => Proj.projections.add(one));`,
+    "wkt-parser": `export default () => { throw new Error("WKT is not read here"); };`,
+    mgrs: `export const forward = null; export const toPoint = null; export default null;`,
+  };
+  return {
+    name: "small-proj4",
+    enforce: "pre",
+    resolveId(id, importer) {
+      return importer?.startsWith(PROJ4) && Object.hasOwn(modules, id) ? `\0proj4:${id}` : null;
+    },
+    load(id) {
+      return id.startsWith("\0proj4:") ? modules[id.slice("\0proj4:".length)] : null;
+    },
+  };
+}
+
+/**
+ * The page's code, its style sheet and the worker are asked for with the HTML, and not once the small script that
+ * starts the page has come and asks for them: a round trip less each.
+ */
+function preloads(): Plugin {
+  return {
+    name: "preloads",
+    transformIndexHtml: {
+      order: "post",
+      handler(_html, { bundle }) {
+        const chunks = Object.values(bundle ?? {}).filter((one) => one.type === "chunk");
+        const page = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith("/src/page.ts"));
+        const worker = chunks.find(({ name }) => name === "maplibre-worker");
+        if (!page || !worker) throw new Error("the page's chunks have other names now");
+        const scripts = new Set([page.fileName, worker.fileName, ...page.imports, ...worker.imports]);
+        const entry = chunks.find(({ isEntry, name }) => isEntry && name === "index");
+        for (const known of [entry?.fileName ?? "", ...(entry?.imports ?? [])]) scripts.delete(known);
+        const sheets = [...(page.viteMetadata?.importedCss ?? [])];
+        return [
+          ...[...scripts].map((name) => ({
+            tag: "link",
+            attrs: { rel: "modulepreload", crossorigin: true, href: `/map/${name}` },
+          })),
+          ...sheets.map((name) => ({
+            tag: "link",
+            attrs: { rel: "preload", as: "style", crossorigin: true, href: `/map/${name}` },
+          })),
+        ];
+      },
+    },
+  };
+}
+
 // The server serves index.html at /map and the assets, whose names hold a hash, at /map/assets/.
 export default defineConfig({
   base: "/map/",
   publicDir: false,
   resolve: { alias: [{ find: /^maplibre-gl$/, replacement: `${MAPLIBRE}index.ts` }] },
-  plugins: [maplibreFromSource()],
+  plugins: [maplibreFromSource(), smallProj4(), preloads()],
   // MapLibre's sources declare fields that a base class sets (useDefineForClassFields: false): such a
   // declaration must not become a field of its own, which would be undefined again after super().
   oxc: { typescript: { removeClassFieldsWithoutInitializer: true } },

@@ -330,6 +330,13 @@ def test_page_glyphs_and_sprites(get: Get, server: str) -> None:
         assert asset.headers["x-content-type-options"] == "nosniff"
         if re.search(r"-[\w-]{8}\.", path):
             assert "immutable" in asset.headers["cache-control"]
+    script = next(path for path in assets if path.endswith(".js"))
+    gzipped, brotli = (get(script, headers={"Accept-Encoding": one}) for one in ("gzip", "gzip, br"))
+    assert [one.headers["content-encoding"] for one in (gzipped, brotli)] == ["gzip", "br"]
+    assert int(brotli.headers["content-length"]) < int(gzipped.headers["content-length"])
+    assert gzipped.headers["etag"] != brotli.headers["etag"]
+    assert "accept-encoding" in brotli.headers["vary"].lower()
+    assert get(f"{script}.br").status_code == 404
     font = "/fonts/Be%20Vietnam%20Pro%20Regular"
     glyphs = get(f"{font}/7680-7935.pbf")
     assert glyphs.headers["content-type"] == "application/x-protobuf"

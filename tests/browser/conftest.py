@@ -69,6 +69,7 @@ seconds => Promise.race([
     await window.bandoso.ready;
     const map = window.bandoso.map;
     if (!map.loaded() || map.isMoving()) await new Promise(resolve => map.once('idle', resolve));
+    await document.fonts.ready;
     return 'idle';
   })(),
   new Promise(resolve => setTimeout(() => resolve('the map is not drawn in time'), 1000 * seconds)),
@@ -148,7 +149,9 @@ class Visit:
         )
         page.add_init_script(
             "addEventListener('securitypolicyviolation', "
-            "e => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
+            "e => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI));"
+            # A first visit has its letters after its map: pictures would be taken without them.
+            "try { localStorage.setItem('bandoso.fonts', '1') } catch {}"
         )
 
     def open(self, hash_: str = CLOSE, *, drawn: bool = True) -> Visit:
@@ -188,6 +191,11 @@ class Visit:
             [lon, lat],
         )
         return left + x, top + y
+
+    def sees(self, x: float, y: float) -> bool:
+        """Whether the map can be clicked at a pixel of the page: nothing lies over it."""
+        under = "([x, y]) => document.elementFromPoint(x, y) === window.bandoso.map.getCanvas()"
+        return bool(self.page.evaluate(under, [x, y]))
 
     def fail(self, pattern: str) -> Callable[[], None]:
         """Let requests fail as if the server were down; the returned function mends it."""
@@ -260,12 +268,16 @@ def desk(_desk: _Desk, request: pytest.FixtureRequest) -> Iterator[Visit]:
 
 @pytest.fixture
 def phone(browser: Browser, site: str) -> Iterator[Visit]:
-    """A fresh visitor with the smallest telephone that is supported."""
-    yield from _visit(browser, site, 360, 720)
+    """A fresh visitor with the smallest telephone that is supported; its screen is touched."""
+    yield from _visit(browser, site, 360, 720, has_touch=True)
 
 
-def _visit(browser: Browser, site: str, width: int, height: int) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": width, "height": height}, locale="vi-VN")
+def _visit(
+    browser: Browser, site: str, width: int, height: int, *, has_touch: bool = False
+) -> Iterator[Visit]:
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, locale="vi-VN", has_touch=has_touch
+    )
     with suppress(Exception):
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
     page = context.new_page()

@@ -56,6 +56,7 @@ def test_a_planner_finds_a_parcel_and_sees_what_lies_under_it(desk: Visit, site_
     assert found is not None
     assert (found[0], found[1]) == (number, sheet)
 
+    assert desk.sees(*desk.pixel(found[2], found[3])), "the card covers what was gone to"
     page.mouse.click(*desk.pixel(found[2], found[3]))
     card = page.locator(".card")
     expect(card.locator(".feature[data-layer=cadastre_parcel]")).to_have_count(1)
@@ -124,6 +125,30 @@ def test_a_line_is_measured_with_the_mouse(desk: Visit) -> None:
     page.mouse.dblclick(600, 400)
     expect(page.locator(".measure-points tbody tr")).to_have_count(3)
     expect(page.get_by_role("button", name="Kết thúc")).to_be_disabled()
+    # what is in the middle of the view is beside the dock
+    assert desk.sees(*desk.pixel(106.7215, 10.7785))
+
+    # a point is dragged: the figures follow before it is let go; taken back, they are what they were
+    def length() -> float:
+        text = live.locator("dd", has_text=re.compile("Chiều dài")).first.locator("output").inner_text()
+        return float(re.sub(r"[^\d,]", "", text).replace(",", "."))
+
+    before = length()
+    page.mouse.move(600, 300)
+    page.mouse.down()
+    page.mouse.move(630, 300, steps=3)
+    page.mouse.move(700, 300, steps=3)
+    assert length() > before + 1
+    page.mouse.up()
+    dragged = length()
+    assert dragged > before + 1
+    expect(page.locator(".measure-points tbody tr")).to_have_count(3)
+    page.keyboard.press("Control+z")
+    assert length() == before
+    page.keyboard.press("Control+z")  # then the last point goes, and drawing goes on
+    expect(page.locator(".measure-points tbody tr")).to_have_count(2)
+    page.mouse.dblclick(600, 400)
+    expect(page.locator(".measure-points tbody tr")).to_have_count(3)
     # the tool had the clicks: no card opened; closed, it gives them back and leaves nothing on the map
     expect(page.locator(".card")).to_be_hidden()
     page.locator(".dock > header button").click()

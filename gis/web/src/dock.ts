@@ -9,6 +9,7 @@ export class Dock {
   readonly #close = iconButton("close", t("close"), () => this.close(), { class: "icon-button" });
   #closed: (() => void) | null = null;
   #name: () => string = () => "";
+  #changed: () => void = () => undefined;
 
   constructor() {
     this.element.append(h("header", {}, this.#title, this.#close), this.#body);
@@ -20,6 +21,11 @@ export class Dock {
     onLanguage(() => this.#label());
   }
 
+  /** Calls the listener whenever the dock comes or goes. */
+  onChange(listener: () => void): void {
+    this.#changed = listener;
+  }
+
   /** Shows a panel in place of the present one, which is closed. `closed` is called once, when it goes. */
   show(name: () => string, panel: HTMLElement, closed: () => void): void {
     this.close();
@@ -29,6 +35,7 @@ export class Dock {
     this.#body.replaceChildren(panel);
     this.element.hidden = false;
     document.body.classList.add("dock-open");
+    this.#changed();
     this.element.focus({ preventScroll: true });
   }
 
@@ -40,6 +47,7 @@ export class Dock {
     const closed = this.#closed;
     this.#closed = null;
     closed?.();
+    this.#changed();
   }
 
   #label(): void {

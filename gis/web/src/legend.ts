@@ -14,7 +14,7 @@ interface SpriteIcon {
   pixelRatio: number;
 }
 
-/** The icons of the style's sprite, cut from its sheet for the legend. */
+/** The icons of the style's sprite, cut for the legend from the sheet that the map has: that for its pixels. */
 export class Icons {
   #index: Record<string, SpriteIcon> = {};
   #sheet = "";
@@ -22,8 +22,9 @@ export class Icons {
   /** Loads the index; without it the legend shows coloured dots. */
   async load(sprite: string): Promise<void> {
     const base = new URL(sprite, window.location.origin).href;
-    this.#sheet = `${base}@2x.png`;
-    this.#index = await getJson<Record<string, SpriteIcon>>(`${base}@2x.json`);
+    const ratio = window.devicePixelRatio > 1 ? "@2x" : "";
+    this.#sheet = `${base}${ratio}.png`;
+    this.#index = await getJson<Record<string, SpriteIcon>>(`${base}${ratio}.json`);
   }
 
   /** The icon centred in a swatch, or null when the sprite has none of that name. */

@@ -6,7 +6,7 @@
  * the windows that look at the place of a change have its tiles asked for again, and not all in the same moment.
  */
 import type { Map as MapView } from "maplibre-gl";
-import { apiJson } from "./server.ts";
+import { apiJson, ServerError } from "./server.ts";
 import type { Box } from "./types.ts";
 
 /** A changeset as /changes tells it. */
@@ -25,6 +25,8 @@ const POLL = 20_000;
 /** After which a stream is tried again. */
 const AGAIN = 300_000;
 const AT_MOST = 100;
+/** So often in a row a stream may fail to come about; then it is left, as behind proxies that cut every stream. */
+const ATTEMPTS = 3;
 
 /** Whether something changed within the box (degrees); layers without a box may have changed anywhere. */
 export function touches(changeset: Told, [west, south, east, north]: Box): boolean {
@@ -53,6 +55,10 @@ class Feed {
   #listen(): void {
     // EventSource comes back by itself where it left off, unless the server refuses it.
     const source = new EventSource(`/changes/stream?features=none`);
+    let failed = 0;
+    source.addEventListener("open", () => {
+      failed = 0;
+    });
     source.addEventListener("changeset", (event: MessageEvent<string>) => {
       const told: unknown = JSON.parse(event.data);
       if (!isTold(told)) return;
@@ -60,7 +66,9 @@ class Feed {
       this.#heard([told]);
     });
     source.addEventListener("error", () => {
-      if (source.readyState !== EventSource.CLOSED) return;
+      failed += 1;
+      if (source.readyState !== EventSource.CLOSED && failed < ATTEMPTS) return;
+      source.close();
       this.#tryStream = Date.now() + AGAIN;
       void this.#poll();
     });
@@ -75,7 +83,11 @@ class Feed {
         if (answer.changesets.length > 0) this.#heard(answer.changesets);
       }
     } catch (error) {
-      console.warn(error); // the server is away: it is asked again like this
+      if (error instanceof ServerError && error.status === 410) {
+        // What came after that changeset is not known any more: anything may have changed.
+        this.#last = Number.MAX_SAFE_INTEGER;
+        this.#heard([{ id: 0, layers: { any: {} } }]);
+      } else console.warn(error); // the server is away: it is asked again like this
     }
     if (Date.now() > this.#tryStream) this.#listen();
     else window.setTimeout(() => void this.#poll(), POLL * (0.67 + Math.random() * 0.67));

@@ -3,12 +3,14 @@ import "./style.css";
 import type { Map as MapView, StyleSpecification } from "maplibre-gl";
 import { loadingScreen, failureScreen } from "./status.ts";
 import { parseHash } from "./hash.ts";
+import { prefetchGlyphs } from "./glyphs.ts";
 import { isLanguage, language, onLanguage, setLanguage, t } from "./i18n.ts";
 import { getJson } from "./server.ts";
 import { session } from "./session.ts";
 import type { Catalogue } from "./types.ts";
 
 const LANGUAGE_KEY = "bandoso.language";
+const FONTS_KEY = "bandoso.fonts";
 
 /** For tests and for the curious: the map, and a promise that is kept when it is first drawn. */
 interface Handle {
@@ -39,6 +41,22 @@ function rememberLanguage(): void {
   }
 }
 
+/**
+ * The letters of the page around the map. A first visit loads them after the map, which is waited for; later ones find
+ * them in the browser's cache, and have them at once.
+ */
+async function loadFonts(drawn: Promise<void>): Promise<void> {
+  let known = false;
+  try {
+    known = localStorage.getItem(FONTS_KEY) !== null;
+    localStorage.setItem(FONTS_KEY, "1");
+  } catch {
+    // As above.
+  }
+  if (!known) await drawn;
+  await import("./fonts.css");
+}
+
 function hasWebGl2(): boolean {
   return document.createElement("canvas").getContext("webgl2") !== null;
 }
@@ -49,7 +67,7 @@ async function start(root: HTMLElement, handle: Handle): Promise<void> {
   const restored = session.restore();
   const [catalogue, style, { Page }] = await Promise.all([
     restored.then(() => getJson<Catalogue>("/catalogue")),
-    restored.then(() => getJson<StyleSpecification>("/styles/city")),
+    restored.then(() => getJson<StyleSpecification>("/styles/city")).then((found) => (prefetchGlyphs(found), found)),
     import("./page.ts").catch(() => {
       throw new Error(t("serverDown"));
     }),
@@ -82,3 +100,4 @@ async function run(handle: Handle): Promise<void> {
 const handle: Handle = { map: null, ready: Promise.resolve() };
 window.bandoso = handle;
 handle.ready = run(handle);
+void loadFonts(handle.ready).catch(console.warn);

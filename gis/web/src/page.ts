@@ -7,6 +7,7 @@ import { Card } from "./card.ts";
 import { copyText } from "./clipboard.ts";
 import type { PageContext } from "./context.ts";
 import { controls } from "./controls.ts";
+import { bringOut, keepClear, roomAround } from "./cover.ts";
 import { makeTransforms, type Position } from "./crs.ts";
 import { Dock } from "./dock.ts";
 import { EMBEDDED } from "./embed.ts";
@@ -76,6 +77,7 @@ export class Page {
     this.#state.readLink(link);
     this.#panel = new Panel(catalogue, this.#state, this.#icons, {
       zoomTo: (box, minZoom) => this.#zoomTo(box, minZoom),
+      options: (layer) => void this.#showOptions(layer),
     });
     const { city } = catalogue;
     const transforms = makeTransforms(city.crs, city.storage_crs);
@@ -142,7 +144,11 @@ export class Page {
     this.#link.read(link.parts);
     const toolbar = new Toolbar(this.#context, EMBEDDED ? [] : TOOLS);
     if (EMBEDDED) stage.append(this.#wholeMap());
-    else stage.append(new FindBox(this.#context).element, toolbar.element, dock.element);
+    else {
+      const find = new FindBox(this.#context).element;
+      stage.append(find, toolbar.element, dock.element);
+      dock.onChange(keepClear(this.map, [dock.element], [find, toolbar.element]));
+    }
     document.body.classList.toggle("embedded", EMBEDDED);
     this.#showSide(!NARROW.matches && !EMBEDDED);
     onLanguage(() => this.#relabel());
@@ -352,11 +358,20 @@ export class Page {
     });
   }
 
+  /** The filter and the colours of a layer, which is shown with them. */
+  async #showOptions(layer: string): Promise<void> {
+    if (NARROW.matches) this.#showSide(false);
+    this.#state.show([layer], true);
+    await this.#context.openTool("see");
+    await import("./see/tool.ts").then(({ showOptions }) => showOptions(layer), console.warn);
+  }
+
   #goTo(place: Position): void {
     const [lon, lat] = place;
     this.map.once("idle", () => {
       const point = this.map.project({ lng: lon, lat });
       this.#card.show([lon, lat], featuresAt(this.map, point, this.#state.layers, false));
+      bringOut(this.map, place, [this.#context.dock.element, this.#card.element]);
     });
     this.map.jumpTo({ center: [lon, lat], zoom: Math.max(this.map.getZoom(), 17) });
     if (NARROW.matches) this.#showSide(false);
@@ -364,11 +379,8 @@ export class Page {
 
   #zoomTo([west, south, east, north]: Box, zoom: number): void {
     if (NARROW.matches) this.#showSide(false);
-    const padding = { top: 60, bottom: 60, left: 60, right: 60 };
-    // Beside an open tool, not under it; where it takes most of the map there is no beside.
-    const { clientWidth } = this.map.getContainer();
-    const covered = this.#context.dock.element.offsetWidth;
-    if (covered > 0 && covered < clientWidth / 2) padding.right += covered;
+    // Beside an open tool and the card, not under them.
+    const padding = roomAround(this.map, [this.#context.dock.element, this.#card.element]);
     this.map.fitBounds([west, south, east, north], { padding, maxZoom: Math.max(zoom, 17), duration: 600 });
   }
 

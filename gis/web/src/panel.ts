@@ -1,5 +1,6 @@
 /** The left panel: layers by sector, with switches, legend, opacity, counts and a filter by name. */
 import { h, iconButton, symbol } from "./dom.ts";
+import { EMBEDDED } from "./embed.ts";
 import { fold, formatCount, formatNumber, onLanguage, pick, t } from "./i18n.ts";
 import type { LayerState } from "./layer-state.ts";
 import { type Icons, layerSwatch, swatch } from "./legend.ts";
@@ -7,6 +8,8 @@ import type { Box, Catalogue, Layer, Sector } from "./types.ts";
 
 export interface PanelActions {
   zoomTo(box: Box, minZoom: number): void;
+  /** Opens the filter and the colours of a layer. */
+  options(layer: string): void;
 }
 
 export class Panel {
@@ -175,6 +178,13 @@ export class Panel {
       h(
         "div",
         { class: "row-of-buttons" },
+        layer.kind === "raster" || EMBEDDED
+          ? null
+          : h(
+              "button",
+              { type: "button", class: "text-button", "data-do": "options", onclick: () => this.#actions.options(layer.id) },
+              t("layerOptions"),
+            ),
         extent ? h("button", { type: "button", class: "text-button", onclick: zoomTo }, t("zoomToLayer")) : null,
         h(
           "a",

@@ -1,10 +1,11 @@
 /**
  * Drawing a line, an area or a box on the map with mouse, finger or keyboard: each click adds a place, a
- * click on the last one (so a double click, too) ends it. With the map focused, Enter adds the middle of the
- * view, Backspace takes the last place away, Shift+Enter ends.
+ * click on the last one (so a double click, too) ends it. A place is dragged elsewhere, while drawing and after. With
+ * the map focused, Enter adds the middle of the view and Shift+Enter ends; Backspace takes the last place away, and
+ * Ctrl+Z what was done last: a drag, or the last place.
  */
 import type { Feature, Geometry } from "geojson";
-import type { GeoJSONSource, Map as MapView, MapMouseEvent } from "maplibre-gl";
+import type { GeoJSONSource, Map as MapView, MapMouseEvent, MapTouchEvent, Subscription } from "maplibre-gl";
 import type { PageContext } from "./context.ts";
 import type { Position } from "./crs.ts";
 import { h } from "./dom.ts";
@@ -15,7 +16,12 @@ export type Shape = "line" | "polygon" | "box";
 
 /** Pixels within which a click is on a place that is there already; a finger is blunter. */
 const REACH = { mouse: 6, touch: 14 };
+/** Pixels within which a place is taken hold of, and from which on it is dragged and not clicked. */
+const HOLD = { mouse: 9, touch: 20 };
+const DRAG = 3;
 const LEAST: Record<Shape, number> = { line: 2, polygon: 3, box: 2 };
+
+type Pointer = MapMouseEvent | MapTouchEvent;
 
 export interface SketchOptions {
   /** The name of its source on the map. */
@@ -23,6 +29,8 @@ export interface SketchOptions {
   readonly colour: string;
   /** Places, shape or cursor changed. */
   changed(): void;
+  /** Whether `changed` is called all the while that a place is dragged, or once it is let go. */
+  readonly live?: boolean;
   /** The text on the line from one place to the next. */
   label?(from: Position, to: Position): string;
 }
@@ -38,23 +46,39 @@ export class Sketch {
   #shape: Shape;
   #done = false;
   #cursor: Position | null = null;
+  /** The place that is held: its number, where it was, and where the pointer took hold of it. */
+  #held: { at: number; from: Position; x: number; y: number; moved: boolean } | null = null;
+  /** Drags that can be taken back: the number of the place, and where it was. */
+  #drags: { at: number; from: Position }[] = [];
   readonly #context: PageContext;
   readonly #map: MapView;
   readonly #options: SketchOptions;
   readonly #cross = h("div", { class: "sketch-cross", "aria-hidden": "true" });
   readonly #off = new AbortController();
+  readonly #subscriptions: readonly Subscription[];
 
   constructor(context: PageContext, shape: Shape, options: SketchOptions) {
     this.#context = context;
     this.#map = context.map;
     this.#shape = shape;
     this.#options = options;
-    this.#map.on("mousemove", this.#moved);
-    this.#map.on("mouseout", this.#left);
-    this.#map.on("dblclick", this.#twice);
-    const container = this.#map.getContainer();
-    container.append(this.#cross);
-    container.addEventListener("keydown", (event) => this.#key(event), { signal: this.#off.signal });
+    this.#subscriptions = [
+      this.#map.on("mousedown", (event) => this.#hold(event)),
+      this.#map.on("touchstart", (event) => this.#hold(event)),
+      this.#map.on("mousemove", (event) => this.#moved(event)),
+      this.#map.on("touchmove", (event) => this.#moved(event)),
+      this.#map.on("mouseout", () => this.#left()),
+      // The map would zoom in.
+      this.#map.on("dblclick", (event) => event.preventDefault()),
+    ];
+    const { signal } = this.#off;
+    // Let go wherever: also beside the map, or on a panel. (No pointerup: after a tap browsers tell of a mouse that
+    // goes down and up, and of no pointer.)
+    for (const type of ["mouseup", "touchend", "touchcancel"]) {
+      window.addEventListener(type, () => this.#release(), { signal });
+    }
+    this.#map.getContainer().append(this.#cross);
+    window.addEventListener("keydown", (event) => this.#key(event), { signal });
   }
 
   get shape(): Shape {
@@ -93,6 +117,7 @@ export class Sketch {
     this.#points = points.slice(0, MOST_PLACES);
     this.#done = done;
     this.#cursor = null;
+    [this.#held, this.#drags] = [null, []];
     this.#listen(!done);
     this.#changed();
   }
@@ -101,6 +126,7 @@ export class Sketch {
     if (this.#done) this.start(this.#shape);
     if (this.#points.length >= MOST_PLACES) return;
     this.#points.push(place);
+    this.#drags = [];
     if (this.#shape === "box" && this.#points.length === 2) this.finish();
     else this.#changed();
   }
@@ -108,6 +134,7 @@ export class Sketch {
   /** Takes the last place away; drawing goes on. */
   undo(): void {
     this.#points.pop();
+    this.#drags = [];
     this.#done = false;
     this.#cursor = null;
     this.#listen(true);
@@ -130,10 +157,9 @@ export class Sketch {
     this.#listen(false);
     this.#off.abort();
     this.#cross.remove();
-    this.#map.off("mousemove", this.#moved);
-    this.#map.off("mouseout", this.#left);
-    this.#map.off("dblclick", this.#twice);
+    for (const one of this.#subscriptions) one.unsubscribe();
     this.#points = [];
+    this.#held = null;
     this.#done = false;
     this.#draw();
   }
@@ -144,43 +170,91 @@ export class Sketch {
   }
 
   #click(event: MapMouseEvent): void {
-    const original = event.originalEvent as MouseEvent & { pointerType?: string };
-    const reach = original.pointerType === "touch" ? REACH.touch : REACH.mouse;
-    const on = (place: Position | undefined): boolean => {
-      if (!place) return false;
-      const pixel = this.#map.project({ lng: place[0], lat: place[1] });
-      return Math.hypot(pixel.x - event.point.x, pixel.y - event.point.y) <= reach;
-    };
+    const reach = isTouch(event) ? REACH.touch : REACH.mouse;
+    const on = (place: Position | undefined): boolean => place !== undefined && this.#away(place, event) <= reach;
     const first = this.#shape === "polygon" && this.#points.length >= 3 && on(this.#points[0]);
     if (on(this.#points.at(-1)) || first) this.finish();
     else this.add([event.lngLat.lng, event.lngLat.lat]);
   }
 
-  readonly #moved = (event: MapMouseEvent): void => {
-    if (this.#done || this.#points.length === 0) return;
-    this.#cursor = [event.lngLat.lng, event.lngLat.lat];
-    this.#changed();
-  };
+  /** Pixels from a place to the pointer. */
+  #away(place: Position, { point: { x, y } }: Pointer): number {
+    const pixel = this.#map.project({ lng: place[0], lat: place[1] });
+    return Math.hypot(pixel.x - x, pixel.y - y);
+  }
 
-  readonly #left = (): void => {
+  /** The number of the place under the pointer: the nearest one; -1 when there is none. */
+  #under(event: Pointer): number {
+    let [found, least] = [-1, isTouch(event) ? HOLD.touch : HOLD.mouse];
+    for (const [at, place] of this.#points.entries()) {
+      const away = this.#away(place, event);
+      if (away <= least) [found, least] = [at, away];
+    }
+    return found;
+  }
+
+  #hold(event: Pointer): void {
+    const { originalEvent, point } = event;
+    if ("touches" in originalEvent ? originalEvent.touches.length > 1 : originalEvent.button !== 0) return;
+    const at = this.#under(event);
+    const from = this.#points[at];
+    if (!from) return;
+    event.preventDefault(); // the map stays where it is
+    this.#held = { at, from, x: point.x, y: point.y, moved: false };
+  }
+
+  #moved(event: Pointer): void {
+    const place: Position = [event.lngLat.lng, event.lngLat.lat];
+    const held = this.#held;
+    if (held) {
+      held.moved ||= Math.hypot(event.point.x - held.x, event.point.y - held.y) > DRAG;
+      if (!held.moved) return;
+      this.#points = this.#points.with(held.at, place);
+      this.#cursor = null;
+      if (this.#options.live) this.#changed();
+      else this.#draw();
+      return;
+    }
+    if (isTouch(event)) return;
+    this.#map.getCanvas().style.cursor = this.#under(event) >= 0 ? "move" : "crosshair";
+    if (this.#done || this.#points.length === 0) return;
+    this.#cursor = place;
+    this.#changed();
+  }
+
+  #release(): void {
+    const held = this.#held;
+    this.#held = null;
+    if (!held?.moved) return;
+    this.#drags.push({ at: held.at, from: held.from });
+    this.#changed();
+  }
+
+  #left(): void {
     if (!this.#cursor) return;
     this.#cursor = null;
     this.#changed();
-  };
+  }
 
-  readonly #twice = (event: MapMouseEvent): void => {
-    // The map would zoom in.
-    event.preventDefault();
-  };
+  /** Takes the last drag back, or else the last place. */
+  #takeBack(): void {
+    const last = this.#drags.pop();
+    if (!last) return this.undo();
+    this.#points = this.#points.with(last.at, last.from);
+    this.#changed();
+  }
 
   #key(event: KeyboardEvent): void {
-    if (event.target !== this.#map.getCanvas()) return;
-    const undo = event.key === "Backspace" || event.key === "Delete" || (event.key === "z" && event.ctrlKey);
-    if (event.key === "Enter" && event.shiftKey) this.finish();
-    else if (event.key === "Enter") {
+    const onMap = event.target === this.#map.getCanvas();
+    const typing = event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
+    const back = event.key === "Backspace" || event.key === "Delete";
+    const again = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
+    if (onMap && event.key === "Enter" && event.shiftKey) this.finish();
+    else if (onMap && event.key === "Enter") {
       const { lng, lat } = this.#map.getCenter();
       this.add([lng, lat]);
-    } else if (undo && this.#points.length > 0) this.undo();
+    } else if (back && onMap && this.#points.length > 0) this.undo();
+    else if (again && !typing && this.#points.length > 0) this.#takeBack();
     else return;
     event.preventDefault();
   }
@@ -271,6 +345,10 @@ export class Sketch {
       paint: { "text-color": colour, "text-halo-color": "#ffffff", "text-halo-width": 2 },
     });
   }
+}
+
+function isTouch({ originalEvent }: Pointer): boolean {
+  return "touches" in originalEvent || (originalEvent as PointerEvent).pointerType === "touch";
 }
 
 function feature(geometry: Geometry, properties: Record<string, string | boolean> = {}): Feature {

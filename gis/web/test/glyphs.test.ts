@@ -28,7 +28,7 @@ function readGlyph(tag: number, glyph: Glyph, pbf: PbfReader): void {
 /** All glyphs of a built font, read as MapLibre reads them. */
 function readFont(name: string): Map<number, Glyph> {
   const glyphs = new Map<number, Glyph>();
-  for (const file of readdirSync(`${FONTS}${name}`)) {
+  for (const file of readdirSync(`${FONTS}${name}`).filter((one) => one.endsWith(".pbf"))) {
     const first = Number(file.split("-")[0]);
     const pbf = new PbfReader(readFileSync(`${FONTS}${name}/${file}`));
     pbf.readFields((tag, _, stacks) => {

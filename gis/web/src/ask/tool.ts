@@ -1,5 +1,6 @@
 /** Selecting by box or polygon: statistics, table and export of what lies there. Kept in the link (`select=`). */
 import type { PageContext, ToolPanel } from "../context.ts";
+import { visibleBox } from "../cover.ts";
 import type { Position } from "../crs.ts";
 import { h } from "../dom.ts";
 import { onLanguage, pick, texts } from "../i18n.ts";
@@ -132,8 +133,11 @@ class Select implements ToolPanel {
   #start(kind: Kind): void {
     this.#kind = kind;
     if (kind === "view") {
-      const bounds = this.#context.map.getBounds();
-      this.#sketch.start("box", [bounds.getSouthWest().toArray(), bounds.getNorthEast().toArray()]);
+      const [west, south, east, north] = visibleBox(this.#context.map);
+      this.#sketch.start("box", [
+        [west, south],
+        [east, north],
+      ]);
     } else this.#sketch.start(kind);
   }
 

@@ -1,6 +1,7 @@
 /** The findings of the checks: which there are, one after the other, and what to do about each (`check=`). */
 import type { Feature, FeatureCollection } from "geojson";
 import type { PageContext, ToolPanel } from "../context.ts";
+import { visibleBox } from "../cover.ts";
 import { h, iconButton } from "../dom.ts";
 import { formatNumber, language, onLanguage, texts } from "../i18n.ts";
 import type { Found } from "../identify.ts";
@@ -171,7 +172,7 @@ class Check implements ToolPanel {
   }
 
   #view(): Box {
-    return this.#context.map.getBounds().toArray().flat() as Box;
+    return visibleBox(this.#context.map);
   }
 
   /** With "in view" the list follows the map, but not while one steps through it. */

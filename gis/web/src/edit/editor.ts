@@ -272,11 +272,15 @@ export class Editor {
 
   /** A finger that rested: the place as it is, without snapping. */
   #held(event: MapMouseEvent): void {
-    if (!(event.originalEvent instanceof PointerEvent) || event.originalEvent.pointerType !== "touch") return;
+    const { originalEvent } = event;
+    // MapLibre tells of a finger that rests by an event that it makes itself; a mouse's second button is no matter.
+    const finger = !originalEvent.isTrusted || (originalEvent instanceof PointerEvent && originalEvent.pointerType === "touch");
+    if (!finger || this.stage.holding) return;
     const before = this.stage.snapping;
     this.stage.snapping = false;
     this.#click(event);
     this.stage.snapping = before;
+    this.stage.justDragged = true; // a click that follows when the finger goes up is not for anybody
   }
 
   #pick(event: MapMouseEvent, mode: Extract<Mode, { kind: "feature" }> | null): void {

@@ -59,6 +59,7 @@ export class Stage {
   #drawing: string | null = null;
   #frame = 0;
   readonly #subscriptions: readonly Subscription[];
+  readonly #off = new AbortController();
 
   constructor(context: PageContext, ground: Ground, host: StageHost) {
     this.#context = context;
@@ -72,16 +73,19 @@ export class Stage {
       map.on("touchstart", (event) => this.#begin(event)),
       map.on("mousemove", (event) => this.#follow(event)),
       map.on("touchmove", (event) => this.#follow(event)),
-      map.on("mouseup", () => this.#release()),
-      map.on("touchend", () => this.#release()),
       map.on("mouseout", () => this.#clearCursor()),
     ];
+    // Let go wherever: also on a panel, or beside the window.
+    for (const type of ["mouseup", "touchend", "touchcancel"]) {
+      window.addEventListener(type, () => this.#release(), { signal: this.#off.signal });
+    }
   }
 
   end(): void {
     const { map } = this.#context;
     window.cancelAnimationFrame(this.#frame);
     for (const one of this.#subscriptions) one.unsubscribe();
+    this.#off.abort();
     this.#hint.remove();
     removeStage(map);
   }
@@ -142,6 +146,11 @@ export class Stage {
     const found = map.queryRenderedFeatures([[x - 5, y - 5], [x + 5, y + 5]], { layers });
     const keys = found.map(({ properties }) => properties["key"] as unknown).filter((key) => typeof key === "string");
     return keys[0] ?? null;
+  }
+
+  /** A vertex is held. */
+  get holding(): boolean {
+    return this.#drag !== null;
   }
 
   get lastSnap(): Snap | null {

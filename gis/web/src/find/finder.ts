@@ -4,6 +4,7 @@ import { parsePair } from "../crs.ts";
 import { h, symbol } from "../dom.ts";
 import { onLanguage, pick, texts } from "../i18n.ts";
 import { getJson } from "../server.ts";
+import type { Box } from "../types.ts";
 import type { FindBox } from "./box.ts";
 import { grouped, ICONS, readResults, type Result, withPlace } from "./results.ts";
 import { TEXTS } from "./texts.ts";
@@ -124,9 +125,10 @@ export class Finder {
     this.#close();
     this.#box.input.blur();
     if (layer !== null && fid !== null) {
-      if (bbox) this.#context.zoomTo(bbox, FEATURE_ZOOM);
-      else if (point) this.#context.map.easeTo({ center: point, zoom: FEATURE_ZOOM });
+      // The card first: the map then goes to the room that it leaves.
       this.#context.openFeature(layer, fid);
+      const box = bbox ?? (point ? ([...point, ...point] as Box) : null);
+      if (box) this.#context.zoomTo(box, FEATURE_ZOOM);
     } else if (bbox && result.kind !== "coordinates") {
       this.#context.closeCard();
       this.#context.zoomTo(bbox, PLACE_ZOOM);

@@ -1,6 +1,7 @@
 /** The tool that measures length, area and bearing. What is measured stands in the link (`measure=`). */
 import { copyText } from "../clipboard.ts";
 import type { PageContext, ToolPanel } from "../context.ts";
+import { visibleBox } from "../cover.ts";
 import type { Position } from "../crs.ts";
 import { h } from "../dom.ts";
 import { onLanguage, texts } from "../i18n.ts";
@@ -51,6 +52,7 @@ class Measure implements ToolPanel {
       id: "bandoso-measure",
       colour: "#6a1b9a",
       changed: () => this.#show(),
+      live: true,
       label: (from, to) => this.#label(from, to),
     });
     this.build();
@@ -216,8 +218,9 @@ class Measure implements ToolPanel {
     this.#sketch.add(place);
     this.#place.value = "";
     this.#place.focus();
-    const bounds = this.#context.map.getBounds();
-    if (!bounds.contains(place)) this.#context.map.easeTo({ center: place });
+    const [west, south, east, north] = visibleBox(this.#context.map);
+    const [lon, lat] = place;
+    if (lon < west || lon > east || lat < south || lat > north) this.#context.map.easeTo({ center: place });
   }
 
   async #copy(): Promise<void> {

@@ -12,7 +12,8 @@ export interface PlotRange {
 }
 
 const MARGIN = { left: 46, right: 14, bottom: 34 };
-const TALLEST = 300;
+/** So that the drawing fits into the dock along the bottom of a small screen. */
+const TALLEST = 210;
 
 export class Plot {
   readonly element: SVGElement;

@@ -129,6 +129,7 @@ class SectionTool implements ToolPanel {
     this.#answer = null;
     // While a line is drawn the map needs the room.
     this.#context.dock.element.classList.remove("wide");
+    this.element.firstElementChild?.toggleAttribute("hidden", false);
     this.#result.replaceChildren();
     if (line !== "") void this.#ask(line);
   }
@@ -157,6 +158,8 @@ class SectionTool implements ToolPanel {
       return;
     }
     this.#context.dock.element.classList.add("wide");
+    // How one draws is known by now; the drawing needs the room.
+    this.element.firstElementChild?.toggleAttribute("hidden", true);
     const room = this.element.clientWidth || this.#context.dock.element.clientWidth - 34;
     const drawn = drawSection(section, {
       width: Math.max(320, Math.min(room, 900)),

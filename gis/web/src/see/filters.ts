@@ -38,6 +38,11 @@ export function filterable(layer: Layer): Field[] {
   return layer.fields.filter((field) => field.from_zoom !== null && !["fid", "version"].includes(field.name));
 }
 
+/** The fields that tiles never hold: nothing can be asked of them on the map. */
+export function notFilterable(layer: Layer): Field[] {
+  return layer.fields.filter((field) => field.from_zoom === null && !["fid", "version"].includes(field.name));
+}
+
 type Expression = unknown[] | boolean;
 const COMPARE: Partial<Record<Operator, string>> = { is: "==", not: "!=", lt: "<", le: "<=", gt: ">", ge: ">=" };
 

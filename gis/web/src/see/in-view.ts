@@ -1,5 +1,6 @@
 /** What a map view holds: which entries of the legend, which kinds of lines. Pure but for asking the map. */
 import type { Map as MapView } from "maplibre-gl";
+import { visiblePart } from "../cover.ts";
 import type { Layer } from "../types.ts";
 import { isGraduated, isOf, type ColourClass } from "./colouring.ts";
 
@@ -56,7 +57,11 @@ export function seen(
 ): Map<string, Seen> {
   const found = new Map<string, Seen>();
   const asked = new Map<string, ReturnType<typeof classes>>();
-  for (const feature of map.queryRenderedFeatures()) {
+  const [left, top, right, bottom] = visiblePart(map);
+  for (const feature of map.queryRenderedFeatures([
+    [left, top],
+    [right, bottom],
+  ])) {
     const id = (feature.layer.metadata as Properties | undefined)?.["bandoso:layer"];
     const layer = typeof id === "string" ? layers.get(id) : undefined;
     if (!layer) continue;

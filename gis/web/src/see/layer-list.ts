@@ -20,6 +20,7 @@ export class LayerList {
   readonly #open = new Set<string>();
   readonly #options = new Map<string, LayerOptions>();
   readonly #marks = new Map<string, () => void>();
+  readonly #toggles = new Map<string, (open: boolean) => void>();
   /** What the list shows, top first. */
   #shown: string[] = [];
   #dragging: HTMLElement | null = null;
@@ -55,6 +56,16 @@ export class LayerList {
       if (focused instanceof HTMLElement && this.#list.contains(focused)) focused.focus();
     }
     this.refresh();
+  }
+
+  /** Opens the options of a layer, whether or not anything of it is in view, and goes to them. */
+  showOptions(layer: string): void {
+    this.#open.add(layer);
+    this.show(new Set(this.#shown));
+    this.#toggles.get(layer)?.(true);
+    const item = [...this.#list.children].find((one) => (one as HTMLElement).dataset["layer"] === layer);
+    item?.scrollIntoView({ block: "start" });
+    item?.querySelector<HTMLElement>(".see-options select, .see-options button")?.focus({ preventScroll: true });
   }
 
   /** Brings marks and sliders up to the present state. */
@@ -101,6 +112,7 @@ export class LayerList {
     handle.addEventListener("keydown", (event) => this.#key(event, layer));
     handle.addEventListener("pointerdown", (event) => this.#grab(event, item, handle));
     toggle(this.#open.has(layer.id));
+    this.#toggles.set(layer.id, toggle);
     return item;
   }
 

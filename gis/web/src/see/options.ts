@@ -9,6 +9,7 @@ import {
   type Filter,
   filterable,
   filterZoom,
+  notFilterable,
   MOST_CONDITIONS,
   type Operator,
   operatorsOf,
@@ -34,7 +35,7 @@ export class LayerOptions {
     this.#context = context;
     this.#view = view;
     this.#layer = layer;
-    this.element.append(this.#colour, this.#filter);
+    this.element.append(this.#colour, this.#filter, ...this.#others());
     this.#buildColour();
     this.#buildFilter();
   }
@@ -131,6 +132,23 @@ export class LayerOptions {
       buttons,
       this.#note("filterZoom", () => filterZoom(this.#view.filter(this.#layer.id) ?? NEW, this.#layer)),
     );
+  }
+
+  /** What cannot be asked on the map, and where it can be. */
+  #others(): HTMLElement[] {
+    const fields = notFilterable(this.#layer);
+    if (fields.length === 0) return [];
+    const go = (): void => void this.#context.openTool("select");
+    return [
+      h(
+        "details",
+        { class: "see-others" },
+        h("summary", {}, t("notInTiles", { count: fields.length })),
+        h("p", {}, fields.map((field) => pick(field.title)).join(", ")),
+        h("p", {}, t("notInTilesHint")),
+        h("button", { type: "button", class: "small-button", onclick: go }, t("openSelect")),
+      ),
+    ];
   }
 
   #join(filter: Filter): HTMLElement {

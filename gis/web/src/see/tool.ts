@@ -24,6 +24,8 @@ class SeePanel {
   #list: LayerList;
   #refreshers: (() => void)[] = [];
   #waiting = 0;
+  /** The layer whose options are gone to as soon as it is known what stands above them. */
+  #wanted = "";
   readonly #stop: () => void;
   closed = false;
 
@@ -48,7 +50,15 @@ class SeePanel {
     });
   }
 
+  /** Opens filter and colours of a layer, though nothing of it may be in view. */
+  showOptions(layer: string): void {
+    this.#wanted = layer;
+    this.#list.showOptions(layer);
+    this.#look();
+  }
+
   close(): void {
+    present = null;
     this.closed = true;
     this.#stop();
   }
@@ -87,6 +97,8 @@ class SeePanel {
       });
       this.#legend.show(found);
       this.#list.show(new Set(found.keys()));
+      if (this.#wanted) this.#list.showOptions(this.#wanted);
+      this.#wanted = "";
     }, REST_MS);
   };
 
@@ -142,6 +154,14 @@ class SeePanel {
   }
 }
 
+let present: SeePanel | null = null;
+
 export function open(context: PageContext): ToolPanel {
-  return new SeePanel(context);
+  present = new SeePanel(context);
+  return present;
+}
+
+/** While the tool is open: filter and colours of a layer. */
+export function showOptions(layer: string): void {
+  present?.showOptions(layer);
 }

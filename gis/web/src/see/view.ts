@@ -6,6 +6,7 @@ import { colourExpression, type Colouring, readColours, writeColours } from "./c
 import { recoloured, roleOf, type Tone, TONES } from "./colours.ts";
 import { depthExpression, depthFactor } from "./depth.ts";
 import { type Filter, filterExpression, readFilters, writeFilters } from "./filters.ts";
+import { noticeOfFilters } from "./notice.ts";
 import { type Move, moved, ordered, readMoves, writeMoves } from "./order.ts";
 import { ALL, type Theme, themes, themeShown } from "./themes.ts";
 
@@ -334,6 +335,7 @@ export function seeView(context: PageContext): SeeView {
   if (!view) {
     view = new SeeView(context);
     views.set(context, view);
+    noticeOfFilters(context, view);
   }
   return view;
 }

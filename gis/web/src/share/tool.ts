@@ -3,6 +3,7 @@ import "../tools.css";
 import "./share.css";
 import { copyText } from "../clipboard.ts";
 import type { PageContext, ToolPanel } from "../context.ts";
+import { wholeBox } from "../cover.ts";
 import { h } from "../dom.ts";
 import { language, onLanguage, pick, texts } from "../i18n.ts";
 import { embedAddress, frameCode, imageAddress } from "./addresses.ts";
@@ -54,12 +55,11 @@ class ShareTool implements ToolPanel {
     const link = new URL(window.location.href);
     link.hash = link.hash.replace(/([#&])tool=share(?:&|$)/, "$1").replace(/&$/, "");
     const title = `${t("frameTitle")} · ${pick(catalogue.city.title)}`;
-    const bounds = map.getBounds();
     const { clientWidth: width, clientHeight: height } = map.getContainer();
     const layers = [...state.layers.values()].filter(({ id, kind }) => kind !== "raster" && state.isShown(id));
     const image = imageAddress(
       window.location.origin,
-      [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()],
+      wholeBox(map),
       { width, height },
       layers.map(({ id }) => id),
       language(),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from gis.api.features.boxes import inner_box
@@ -123,6 +124,54 @@ def test_pages_follow_each_other(client: httpx.Client, fids: list[int]) -> None:
         assert answer["numberMatched"] == len(fids)
         path = next((one["href"] for one in answer["links"] if one["rel"] == "next"), "")
     assert found == fids
+
+
+@pytest.fixture
+def value(running: Server, fids: list[int]) -> Iterator[str]:
+    """An indexed code of two features, taken away again."""
+    restored = "UPDATE layer.water_pipe AS p SET dma_code = o.code FROM (SELECT unnest(%s::bigint[]) AS fid,"
+    with psycopg.connect(running.db.owner_dsn, autocommit=True) as owner:
+        two = fids[:2]
+        was = owner.execute(
+            "SELECT array_agg(dma_code ORDER BY fid) FROM layer.water_pipe WHERE fid = ANY (%s)", [two]
+        ).fetchone()
+        assert was
+        owner.execute("UPDATE layer.water_pipe SET dma_code = 'DMA-07.a_1' WHERE fid = ANY (%s)", [two])
+        yield "DMA-07.a_1"
+        owner.execute(f"{restored} unnest(%s::text[]) AS code) AS o WHERE o.fid = p.fid", [two, was[0]])
+
+
+def test_values_of_an_indexed_field(client: httpx.Client, fids: list[int], value: str) -> None:
+    """Asked for by its own parameter; values that need care, and fields without an index, go the long way."""
+    items = f"/collections/{LAYER}/items"
+    before = hot_count(client)
+    for n, path in enumerate(
+        (f"?dma_code={value}", f"?dma_code={value}&limit=1", f"?limit=1&f=json&dma_code={value}"), start=1
+    ):
+        answer = both(client, items + path).json()
+        assert [f["id"] for f in answer["features"]] == (fids[:1] if "limit" in path else fids[:2])
+        assert answer["numberMatched"] == 2
+        if "limit" in path:
+            further = next(one["href"] for one in answer["links"] if one["rel"] == "next")
+            assert [f["id"] for f in both(client, further).json()["features"]] == fids[1:2]
+            before += 1
+        assert hot_count(client) - before == n
+    assert both(client, f"{items}?dma_code=none-such").json()["numberMatched"] == 0
+    assert hot_count(client) - before == n + 1
+    for path, status in (
+        (f"?dma_code={value}&status=in_service", 200),
+        (f"?dma_code={value}&bbox=106.7,10.7,106.71,10.71", 200),
+        ("?dma_code=a%20b", 200),
+        (f"?street={value}", 200),
+        ("?dma_code=", 200),
+        (f"?dma_code={value}&dma_code={value}", 400),
+        ("?dma_cod=x", 400),
+        ("?limit=0x", 400),
+        (f"?limit=0&dma_code={value}", 400),
+        (f"?f=no&dma_code={value}", 400),
+    ):
+        assert both(client, items + path).status_code == status, path
+    assert hot_count(client) - before == n + 1
 
 
 def test_nothing_hidden_and_nothing_odd_is_answered(client: httpx.Client, fids: list[int]) -> None:

@@ -1,4 +1,5 @@
-"""One item, and pages by key or of a small box, as GeoJSON in CRS84 with all attributes.
+"""One item, and pages by key, of a small box or of a value of an indexed field, as GeoJSON in CRS84 with all
+attributes.
 
 Statements are those of gis.api.features.query, made once for each layer and form; the documents around their
 texts are made once for each layer, language and address of the server.
@@ -27,6 +28,7 @@ from gis.api.features.mend import FINDINGS
 from gis.api.features.page import Asked as Whole
 from gis.api.features.paging import Count, Cursor, make_token, read_token
 from gis.api.features.params import DEFAULT_LIMIT, FORMATS, ItemsQuery, View, read_items
+from gis.api.features.params import ITEMS as PARAMETERS
 from gis.api.features.query import PageForm, one_feature, rows_read, stored_page, version_of
 from gis.api.features.smallbox import small_box
 from gis.api.features.where import select
@@ -34,6 +36,7 @@ from gis.api.hot.asked import STANDARD, Asked, Pairs, is_current, vary
 from gis.api.negotiate import page_etag
 from gis.api.state import State
 from gis.db.quick import NotQuick, Quick, in_order, positional
+from layers.model import FieldDef
 from layers.registry import Layer
 
 #: Larger pages go the long way: they would hold up what is asked beside them.
@@ -42,8 +45,13 @@ MOST_FEATURES: Final = 1000
 _NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,15})?"
 _QUERY: Final = re.compile(
     r"(?:(?:^|&)(?:limit=(?P<limit>[1-9][0-9]{0,3})|f=(?P<f>json)|after=(?P<after>[A-Za-z0-9_-]{1,1500})"
-    rf"|bbox=(?P<bbox>{_NUMBER}(?:(?:,|%2C){_NUMBER}){{3}})))*\Z"
+    rf"|bbox=(?P<bbox>{_NUMBER}(?:(?:,|%2C){_NUMBER}){{3}})"
+    r"|(?P<field>(?!(?:limit|f|after|bbox)=)[a-z][a-z0-9_]{0,62})=(?P<value>[A-Za-z0-9_.-]{1,60})))*\Z"
 )
+#: Names of _QUERY that are no field's.
+_NAMES: Final = frozenset(("limit", "f", "after", "bbox"))
+#: Of a field's value more rows than these are counted, or estimated, the long way.
+MOST_OF_A_VALUE: Final = 20_000
 _FID: Final = re.compile(r"[0-9]{1,18}\Z")
 #: Stands for the feature's id in a document around it. No address of ours holds it.
 _HERE: Final = "\x1a"
@@ -78,7 +86,7 @@ class Items:
         self._quick = quick
         self._storage = state.city.crs.storage
         self._ones: dict[str, _One] = {}
-        self._pages: dict[tuple[str, bool, bool], _Page] = {}
+        self._pages: dict[tuple[str, bool, bool, str | None], _Page] = {}
         self._around: dict[tuple[Asked, str, str], tuple[list[bytes], str]] = {}
         self._tails: dict[tuple[str, str, str], list[bytes]] = {}
 
@@ -166,6 +174,13 @@ class Items:
         limit = int(found["limit"] or DEFAULT_LIMIT)
         if limit > MOST_FEATURES:
             return None
+        equals: tuple[tuple[FieldDef, object], ...] = ()
+        if rest := set(names) - _NAMES:
+            field = layer.field(found["field"])
+            # a value in a box is rare, and planned by what both hold
+            if rest != {found["field"]} or found["bbox"] or field is None or not _looked_up(field):
+                return None
+            equals = ((field, found["value"]),)
         after = found["after"]
         cursor = read_token(after, "") if after else None
         values: dict[str, object] = {"limit": limit}
@@ -177,9 +192,13 @@ class Items:
             values["p0"], values["p1"] = shapes
         if cursor is not None:
             values["k0"] = cursor.fid
-        asking = ItemsQuery(self.view(layer), limit, 0, cursor, _SOME_BOX if found["bbox"] else None)
+        if equals:
+            values["p0"] = found["value"]
+        box = _SOME_BOX if found["bbox"] else None
+        asking = ItemsQuery(self.view(layer), limit, 0, cursor, box, equals=equals)
         values["more"] = rows_read(asking)
-        page = self._page(layer, bool(found["bbox"]), cursor is not None)
+        by = found["field"] if equals else None
+        page = self._page(layer, bool(found["bbox"]), cursor is not None, by)
         rows = await self._quick.ask(page.text, in_order(page.names, values))
         # one row without a feature: there are none, or more than are read as a whole
         end = rows.ntuples - 1
@@ -191,7 +210,7 @@ class Items:
         matched = known_count(asking, met, None if total is None else int.from_bytes(total, signed=True))
         if matched is None:
             counted = _integer(await self._quick.ask(page.counting, in_order(page.counted, values)), 0)
-            if counted > EXACT_ROWS:
+            if counted > (MOST_OF_A_VALUE if equals else EXACT_ROWS):
                 return None
             matched = Count(counted)
         return await self._written(
@@ -238,8 +257,8 @@ class Items:
             return _unchanged(own, etag, asked, cast(bytes, matches))
         return await _packed(own, etag, asked, body)
 
-    def _page(self, layer: Layer, boxed: bool, after: bool) -> _Page:
-        key = (layer.id, boxed, after)
+    def _page(self, layer: Layer, boxed: bool, after: bool, by: str | None) -> _Page:
+        key = (layer.id, boxed, after, by)
         known = self._pages.get(key)
         if known is None:
             given = {"limit": "10"}
@@ -249,6 +268,8 @@ class Items:
                 given["bbox"] = f"{x},{y},{x + 0.001},{y + 0.001}"
             if after:
                 given["after"] = make_token(Cursor(1, (), 1, None), "") or ""
+            if by is not None:
+                given[by] = "x"
             query = read_items(given, layer, self._state.city, "json")
             selection = select(layer, query, self._storage)
             form = PageForm(
@@ -261,9 +282,11 @@ class Items:
             )
             text, names = positional(stored_page(form, selection).text)
             counting = " UNION ALL ".join(f"SELECT 1 FROM {source}" for source in selection.together())  # noqa: S608
-            counting = f"SELECT count(*) FROM ({counting} LIMIT {EXACT_ROWS + 1}) AS counted"  # noqa: S608
+            most = (EXACT_ROWS if by is None else MOST_OF_A_VALUE) + 1
+            counting = f"SELECT count(*) FROM ({counting} LIMIT {most}) AS counted"  # noqa: S608
             counted_text, counted = positional(counting.encode())
-            wanted = {"limit", "more", *(("p0", "p1") if boxed else ()), *(("k0",) if after else ())}
+            bound = ("p0", "p1") if boxed else ("p0",) if by is not None else ()
+            wanted = {"limit", "more", *bound, *(("k0",) if after else ())}
             if set(names) != wanted or not set(counted) <= wanted:
                 raise NotQuick
             known = self._pages[key] = _Page(text, names, counted_text, counted)
@@ -300,6 +323,13 @@ class Items:
             raise NotQuick
         head, tail = orjson.dumps(further).split(_HERE_JSON)
         return [*made, b"," + head, tail]
+
+
+def _looked_up(field: FieldDef) -> bool:
+    """Whether anyone may ask for a value of the field, and its index finds it in order of fid."""
+    return (
+        field.type == "string" and field.index and field.access == "public" and field.name not in PARAMETERS
+    )
 
 
 _ALTERNATES: Final = tuple(name for name in FORMATS if name != "json")

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from gis.db.server import Database
 from tests.api.editors import PASSWORD, Editors, enrol
-from tests.browser.conftest import Visit, _visit
+from tests.browser.conftest import SHOTS, Visit, _visit
 from tests.browser.hostile import VALUES
 
 Row = Callable[[str, str], tuple[int, float, float]]
@@ -68,8 +68,7 @@ def log_in(page: Page, name: str) -> None:
 
 def editing(visit: Visit, lon: float, lat: float, name: str = "water", zoom: int = 20) -> Page:
     """The page at a place, with the tool open."""
-    # the dock lies over the middle of the map
-    page = visit.open(f"#map={zoom}/{lat}/{lon + 0.00014 * 2 ** (20 - zoom)}&{SHOWN}").page
+    page = visit.open(f"#map={zoom}/{lat}/{lon}&{SHOWN}").page
     log_in(page, name)
     page.click(".toolbar [data-tool=edit]")
     expect(page.locator(".edit-changes")).to_be_visible()
@@ -166,7 +165,10 @@ def test_a_valve_from_drawing_to_the_map_of_another(
         await new Promise(done => setTimeout(done, 20)); } }"""
     second.page.evaluate(drawn, fid)
     seen = time.monotonic()
-    print(f"\nsaved in {saved - started:.2f} s, seen by another {seen - saved:.2f} s after that")
+    figures = {"saved_s": round(saved - started, 2), "seen_by_another_s": round(seen - saved, 2)}
+    print(f"\n{figures}")
+    # Kept with the pictures and not judged: a slow machine draws for longer than the feed takes.
+    (SHOTS / "edit-seen-by-another.json").write_text(json.dumps(figures) + "\n")
     page.evaluate(drawn, fid)
     second.shot("page-edit-second")
     rows = stored(site_db, "SELECT comment, author FROM bandoso.changeset ORDER BY id DESC LIMIT 1")
@@ -244,6 +246,13 @@ def test_a_connection_that_drops_loses_and_doubles_nothing(
     assert page.evaluate("Object.keys(localStorage).filter(k => k.startsWith('bandoso.edit'))") == []
 
 
+def take_back(members: Editors, site_db: Database) -> None:
+    """The server undoes the last changeset."""
+    made = stored(site_db, "SELECT max(id) FROM bandoso.changeset")[0][0]
+    undone = members.as_("steward").send("POST", f"/changesets/{made}/undo", {}, "application/json")
+    assert undone.status_code == 201, undone.text
+
+
 def test_the_server_points_at_the_field(visit: Visit, members: Editors, row: Row) -> None:
     _fid, lon, lat = row("water_hydrant", "kind IS NOT NULL")
     page = editing(visit, lon, lat)
@@ -306,3 +315,47 @@ def test_editing_on_a_telephone_and_by_keyboard(
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= 360), box
     page.click(".edit-change [data-do=drop]")
     expect(page.locator(".edit-change")).to_have_count(0)
+
+    # With a finger: a line by two taps; a long press sets a place without snapping.
+    page.select_option(".edit-new select", "water_pipe")
+    page.tap("[data-do=draw]")
+    x, y = phone.pixel(lon, lat)
+    assert phone.sees(x, y), "the place that was gone to lies under the dock"
+    page.touchscreen.tap(x, y)
+    press(page, x + 40, y + 25)
+    expect(page.locator("[data-do=finish]")).to_be_enabled()
+    phone.shot("page-360-draw")
+    page.tap("[data-do=finish]")
+    expect(page.locator(".edit-change")).to_have_count(1)
+    page.click(".edit-change [data-do=drop]")
+    expect(page.locator(".edit-change")).to_have_count(0)
+
+
+def press(page: Page, x: float, y: float) -> None:
+    """A finger that rests at a place."""
+    session = page.context.new_cdp_session(page)
+    at = [{"x": x, "y": y}]
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": at})
+    page.wait_for_timeout(900)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
+
+
+def test_others_follow_without_the_stream(
+    second: Visit, members: Editors, row: Row, site_db: Database
+) -> None:
+    """Where the stream of changes is refused (a proxy that cuts it), the page asks now and then."""
+    fid, lon, lat = row("water_valve", "state = 'open'")
+    second.page.route("**/changes/stream*", lambda route: route.abort("connectionrefused"))
+    with second.page.expect_response(lambda answer: "/changes?since=" in answer.url):
+        second.open(f"#map=19/{lat}/{lon}&{SHOWN}")
+    state = """fid => bandoso.map.queryRenderedFeatures().find(
+        f => f.sourceLayer === 'water_valve' && f.id === fid)?.properties.state"""
+    assert second.page.evaluate(state, fid) == "open"
+    update(members, "water_valve", fid, state="closed")
+    try:
+        changed = f"""async fid => {{ const state = {state};
+            while (state(fid) !== 'closed') await new Promise(done => setTimeout(done, 100)); }}"""
+        second.page.evaluate(changed, fid)
+    finally:
+        take_back(members, site_db)

@@ -258,10 +258,9 @@ export class Editor {
   }
 
   #click(event: MapMouseEvent): void {
-    if (this.stage.justDragged) {
-      this.stage.justDragged = false;
-      return;
-    }
+    const { justDragged, justPressed } = this.stage;
+    this.stage.justDragged = this.stage.justPressed = false;
+    if (justDragged || justPressed) return;
     const { mode } = this;
     if (mode.kind === "draw") this.addPoint(this.stage.place(event));
     else if (mode.kind === "place") {
@@ -280,7 +279,7 @@ export class Editor {
     this.stage.snapping = false;
     this.#click(event);
     this.stage.snapping = before;
-    this.stage.justDragged = true; // a click that follows when the finger goes up is not for anybody
+    this.stage.justPressed = true;
   }
 
   #pick(event: MapMouseEvent, mode: Extract<Mode, { kind: "feature" }> | null): void {

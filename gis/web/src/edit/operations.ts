@@ -173,6 +173,7 @@ class Runner {
 
   #say(text: string): void {
     this.#ask.replaceChildren(h("p", { class: "edit-note trouble", role: "alert" }, text));
+    this.#ask.scrollIntoView({ block: "nearest" }); // it stands below a long form
   }
 
   /** Has the server work it out, and asks for what it says is missing. `without`: pending changes it stands for. */

@@ -42,6 +42,8 @@ export class Stage {
   snapping = true;
   /** A pointer that went up just now moved a vertex: the click that follows is not for anybody. */
   justDragged = false;
+  /** A finger that rested set a place: the click that browsers tell of when it goes up is not for anybody. */
+  justPressed = false;
   readonly #context: PageContext;
   readonly #ground: Ground;
   readonly #host: StageHost;
@@ -187,7 +189,10 @@ export class Stage {
 
   #begin(event: Pointer): void {
     this.justDragged = false;
-    if ("touches" in event.originalEvent && event.originalEvent.touches.length > 1) return;
+    if ("touches" in event.originalEvent) {
+      this.justPressed = false;
+      if (event.originalEvent.touches.length > 1) return;
+    }
     const handle = this.#handle(event);
     if (!handle || !this.#active) return;
     event.preventDefault();

@@ -86,8 +86,11 @@ class Reloader:
         self._applied: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Read everything once, before the first request."""
-        self._signature = await asyncio.to_thread(files_signature, self._state.settings, self._state.city)
+        """Read everything once, before the first request.
+
+        The first look reads the files again: the catalogue was read a while ago, and a file that came since
+        (a start takes seconds) would never be noticed if what is there now counted as read.
+        """
         self._applied = await applied_layers(self._state.readers)
         self._state.restricted = restricted(self._all)
         self._state.known = served(self._all, self._applied)
@@ -115,8 +118,10 @@ class Reloader:
         if signature == self._signature and applied == self._applied:
             return False
         if signature != self._signature:
-            self._all = await asyncio.to_thread(state.settings.load_catalogue, state.city)
-            state.restricted = restricted(self._all)
+            read = await asyncio.to_thread(state.settings.load_catalogue, state.city)
+            if read.fingerprint != self._all.fingerprint:
+                self._all = read
+                state.restricted = restricted(self._all)
         self._signature, self._applied = signature, applied
         fresh = served(self._all, applied, state.known)
         if fresh.fingerprint == state.known.fingerprint:

@@ -198,14 +198,15 @@ def test_a_member_reads_a_restricted_layer_by_its_indexes(
 ) -> None:
     layer = catalogue.layers["water_meter"].revealing()
     with as_role(city_rows, "member", member) as connection:
-        found = plan_of(connection, *CASES[case](layer, city), "ANALYZE")
+        found = plan_of(connection, *CASES[case](layer, city), "ANALYZE", "BUFFERS")
     index, condition = USED[case]
     assert index in {n.get("Index Name") for n in nodes(found)}, json.dumps(found, indent=1)[:3000]
     assert condition in conditions(found, index)
     assert not [
         n for n in nodes(found) if n["Node Type"] == "Seq Scan" and n["Relation Name"] == "water_meter"
     ]
-    assert found["Actual Total Time"] < 200
+    # pages looked at, those of the catalogue included; a session's first transform alone takes 100 ms
+    assert found["Shared Hit Blocks"] + found["Shared Read Blocks"] < 2_000
     # rows that were read and thrown away: every second one is another agency's
     removed = sum(n.get("Rows Removed by Filter", 0) * n["Actual Loops"] for n in nodes(found))
     assert removed < 2_000, case

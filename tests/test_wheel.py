@@ -86,7 +86,7 @@ def test_the_wheel_serves_map_features_tiles_and_styles(installed: Path, folder:
     )
     base = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 400
         while True:
             try:
                 if get(f"{base}/readyz")[0] == 200:

@@ -39,6 +39,7 @@ from gis.demo.write import write
 from gis.resources import web_dir
 from gis.settings import Settings
 from layers.registry import Catalogue
+from tests.api.editors import Editors, enrol
 from tests.api.process import Server
 from tests.browser import hostile
 
@@ -284,6 +285,15 @@ def _visit(
     page.set_default_timeout(PATIENCE)
     yield Visit(page, site)
     context.close()
+
+
+@pytest.fixture(scope="session")
+def members(site_db: Database, site: str) -> Iterator[Editors]:
+    """The accounts of tests/api/editors.py."""
+    with psycopg.connect(site_db.owner_dsn, autocommit=True) as connection:
+        made = enrol(connection, site)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pyproj import Geod
 
 from gis import crs
 from gis.db.server import Database
-from tests.api.editors import PASSWORD, enrol
+from tests.api.editors import PASSWORD, Editors
 from tests.browser import hostile
 from tests.browser.conftest import Visit
 
@@ -302,11 +302,8 @@ def test_findings_are_looked_through(desk: Visit, findings: dict[str, int]) -> N
 
 
 def test_a_steward_accepts_a_finding_with_a_reason(
-    visit: Visit, findings: dict[str, int], site_db: Database, site: str
+    visit: Visit, findings: dict[str, int], site_db: Database, members: Editors
 ) -> None:
-    with psycopg.connect(site_db.owner_dsn, autocommit=True) as owner:
-        if not owner.execute("SELECT 1 FROM bandoso.account WHERE name = 'steward'").fetchone():
-            enrol(owner, site).close()
     lon, lat = hostile.PLACE
     page = visit.open(f"#map=18/{lat}/{lon}&layers=telecom_camera&tool=check&lang=en").page
     page.get_by_label("Owner").select_option("=vnpt")

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from gis.db.server import Database
-from tests.api.editors import PASSWORD, Editors, enrol
+from tests.api.editors import PASSWORD, Editors
 from tests.browser.conftest import SHOTS, Visit, _visit
 from tests.browser.hostile import VALUES
 
@@ -31,15 +31,6 @@ WHERE p.pipe_class = 'distribution' AND ST_Length(p.geom) BETWEEN 25 AND 80 AND 
         WHERE ST_DWithin(v.geom, ST_LineInterpolatePoint(p.geom, 0.37), 6))
 ORDER BY p.fid
 """
-
-
-@pytest.fixture(scope="module")
-def members(site_db: Database, site: str) -> Iterator[Editors]:
-    with psycopg.connect(site_db.owner_dsn, autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM bandoso.account WHERE name = 'water'").fetchone()
-        made = Editors(site) if known else enrol(connection, site)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

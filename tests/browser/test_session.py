@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import psycopg
-import pytest
 from playwright.sync_api import expect
 
-from gis.db.server import Database
-from tests.api.editors import PASSWORD, enrol
+from tests.api.editors import PASSWORD, Editors
 from tests.browser.conftest import CLOSE, Visit
-
-
-@pytest.fixture(scope="module")
-def members(site_db: Database, site: str) -> None:
-    """The accounts of tests/api/editors.py."""
-    with psycopg.connect(site_db.owner_dsn, autocommit=True) as connection:
-        enrol(connection, site).close()
 
 
 def log_in(visit: Visit, name: str, password: str = PASSWORD) -> None:
@@ -29,7 +19,7 @@ def log_in(visit: Visit, name: str, password: str = PASSWORD) -> None:
     page.click(".account-dialog [type=submit]")
 
 
-def test_a_login_shows_what_is_hidden_and_ends(visit: Visit, members: None) -> None:
+def test_a_login_shows_what_is_hidden_and_ends(visit: Visit, members: Editors) -> None:
     page = visit.open(CLOSE).page
     log_in(visit, "water", "wrong")
     expect(page.locator(".account-problem")).to_have_text("Tên hoặc mật khẩu không đúng.")
@@ -52,7 +42,7 @@ def test_a_login_shows_what_is_hidden_and_ends(visit: Visit, members: None) -> N
 
 
 def test_a_login_that_ended_is_asked_for_again(
-    visit: Visit, members: None, row: Callable[[str, str], tuple[int, float, float]]
+    visit: Visit, members: Editors, row: Callable[[str, str], tuple[int, float, float]]
 ) -> None:
     _fid, lon, lat = row("water_valve", "state = 'open'")
     page = visit.open(f"#map=19/{lat}/{lon}").page
@@ -69,7 +59,7 @@ def test_a_login_that_ended_is_asked_for_again(
     expect(page.locator(".feature-body tr").first).to_be_visible()
 
 
-def test_throttled_logins_are_told_when_to_come_back(visit: Visit, members: None) -> None:
+def test_throttled_logins_are_told_when_to_come_back(visit: Visit, members: Editors) -> None:
     page = visit.open(CLOSE).page
     for number in range(11):
         log_in(visit, "telecom", f"guess {number}")

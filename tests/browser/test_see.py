@@ -82,9 +82,13 @@ def test_themes_come_from_the_catalogue_and_the_legend_tells_what_is_in_view(
 
 
 def test_filter_colours_and_order_by_hand(visit: Visit) -> None:
-    page = visit.open(f"{CLOSE}&tool=see&layers=water_pipe,drainage_conduit,base_road&lang=en").page
+    page = visit.open(f"{CLOSE}&layers=water_pipe,drainage_conduit,base_road&lang=en").page
+    # where one looks for it: at the layer
+    page.fill(".filter", "water pipes")
+    page.click(".tree [data-layer=water_pipe] .icon-button")
+    page.click(".tree [data-layer=water_pipe] [data-do=options]")
     pipe = page.locator(".see-layers [data-layer=water_pipe]")
-    pipe.locator("button").last.click()
+    expect(pipe.locator(".see-colour select")).to_be_focused()
     pipe.locator(".see-colour select").select_option("diameter_mm")
     pipe.get_by_text("Add a condition").click()
     condition = pipe.locator(".see-condition")
@@ -99,6 +103,12 @@ def test_filter_colours_and_order_by_hand(visit: Visit) -> None:
     page.evaluate("window.bandoso.map.jumpTo({zoom: 13.2})")
     rests(visit)
     expect(pipe.locator(".see-note:visible").first).to_contain_text("from zoom 15")
+    # the map says so too, with the tool closed as well, and leads to where the filter holds
+    notice = page.locator(".see-idle-filters")
+    expect(notice).to_contain_text("every feature of Water pipes")
+    visit.shot("see-idle-filter")
+    notice.get_by_role("button", name="Zoom in to 15").click()
+    expect(notice).to_be_hidden()
     page.evaluate("window.bandoso.map.jumpTo({zoom: 17})")
     rests(visit)
     road = page.locator(".see-layers [data-layer=base_road] .see-grip")
@@ -126,10 +136,6 @@ def test_a_section_shows_what_a_line_cuts(visit: Visit, row: Row) -> None:
     map_ = page.locator(".map canvas").first
     expect(map_).to_be_visible()
     ends = [visit.pixel(lon - 0.0002, lat - 0.0002), visit.pixel(lon + 0.0002, lat + 0.0002)]
-    # the dock lies over the right of the map: the map goes left of it
-    page.evaluate("window.bandoso.map.panBy([180, 0], {duration: 0})")
-    visit.idle()
-    ends = [visit.pixel(lon - 0.0002, lat - 0.0002), visit.pixel(lon + 0.0002, lat + 0.0002)]
     for x, y in (ends[0], ends[1], ends[1]):
         page.mouse.click(x, y)
         page.wait_for_timeout(400)
@@ -146,6 +152,7 @@ def test_a_section_shows_what_a_line_cuts(visit: Visit, row: Row) -> None:
         for other_x, other_y in badges[:i]:
             assert abs(x - other_x) >= 18 or abs(y - other_y) >= 18, "two labels lie on each other"
     visit.shot("section")
+    assert visit.sees(*visit.pixel(lon, lat)), "the middle of the map lies under the section"
     link = page.url
     assert "section=" in link
     page.goto("about:blank")

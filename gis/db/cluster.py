@@ -38,6 +38,8 @@ MAX_SOCKET_FOLDER = 87
 START_SECONDS = 60.0
 RECOVERY_SECONDS = 900.0
 LEAVE_SECONDS = 90.0
+#: Bytes of disk without which PostgreSQL may not come back: a segment of its log.
+_LEAST_FREE = 16 * 1024 * 1024
 RUN_LOG_BYTES = 1_000_000
 
 
@@ -125,6 +127,11 @@ class Cluster:
             if master and state == "starting":
                 deadline = max(deadline, time.monotonic() + 5)  # recovering after a crash
             if time.monotonic() > deadline:
+                if shutil.disk_usage(self.pgdata).free < _LEAST_FREE:
+                    raise DatabaseError(
+                        "the database's disk is full",
+                        hint="free some space; the database starts again by itself",
+                    )
                 raise DatabaseError(
                     "the embedded database did not become ready", hint="see log/ in the data folder"
                 )

@@ -166,7 +166,7 @@ def test_no_feature_makes_the_server_fail(running: Server, editors: Editors) -> 
     steward = editors.as_("steward")
     statuses: Counter[int] = Counter()
 
-    @hypothesis.settings(max_examples=50, **SETTINGS)
+    @hypothesis.settings(max_examples=75, **SETTINGS)
     @hypothesis.given(nearly_right(), st.booleans())
     def write(document: dict[str, Any], replace: bool) -> None:
         kind = {"Content-Type": "application/geo+json"}

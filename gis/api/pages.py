@@ -140,7 +140,7 @@ async def _serve(request: Request, name: str, cache: str, csp: str | None = None
     elif file.gzip is not None and accepts_gzip(request.headers):
         body, coding, etag = file.gzip, "gzip", file.etag[:-1] + '-gz"'
     headers = {"ETag": etag, "Cache-Control": cache}
-    if file.gzip is not None:
+    if file.gzip is not None or file.brotli is not None:
         headers["Vary"] = "Accept-Encoding"
     if csp:
         headers["Content-Security-Policy"] = csp

@@ -40,11 +40,12 @@ Row = tuple[str, bool, dict[str, Any] | None]
 
 def signs_of(mosaic: Mosaic) -> list[dict[str, Any]]:
     """The legend of a raster layer: the colours of its heights, or that it is there."""
-    definition, heights = mosaic.layer.definition, mosaic.heights
+    definition, heights, title = mosaic.layer.definition, mosaic.heights, mosaic.layer.title
     if definition.kind != "elevation" or heights is None:
-        return [{"kind": "fill", "colour": "#b9b4a4", "outline": _GREY, "filter": None}]
+        names = {"vi": title.vi, "en": title.en}
+        return [{"kind": "fill", "colour": "#b9b4a4", "outline": _GREY, "filter": None, "title": names}]
     low, high = heights
-    ramp, title = definition.ramp, mosaic.layer.title
+    ramp = definition.ramp
     first = max((n for n, (height, _) in enumerate(ramp) if height <= low), default=0)
     last = min((n for n, (height, _) in enumerate(ramp) if height >= high), default=len(ramp) - 1)
     return [

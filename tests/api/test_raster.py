@@ -244,6 +244,9 @@ def test_a_map_has_rasters_under_its_features(running: Server, loaded: Path, edi
     said = document[0].get_textpage().get_text_bounded().replace("\r\n", " ")
     document.close()
     assert "Elevation model, 1 m" in said and "Elevation model: 0.5 m" in said
+    # a picture without heights has one sign in the legend
+    paper = land.get(f"/print?center={corner}&scale=1000&layers={SECRET}")
+    assert paper.status_code == 200 and b"/DCTDecode" in paper.content, paper.text[:300]
 
 
 def test_a_load_shows_at_once_and_no_request_fails_meanwhile(

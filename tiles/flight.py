@@ -18,10 +18,11 @@ class _Flight[T]:
 
 
 class Flights[T]:
-    """The work in progress of one process."""
+    """The work in progress of one process. ``on_join`` is called by a request that finds its work begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_join: Callable[[], object] = lambda: None) -> None:
         self._flying: dict[Hashable, _Flight[T]] = {}
+        self._on_join = on_join
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -36,6 +37,8 @@ class Flights[T]:
             flight = _Flight(asyncio.create_task(_run(work)))
             self._flying[key] = flight
             flight.task.add_done_callback(lambda task: self._landed(key, task))
+        else:
+            self._on_join()
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)

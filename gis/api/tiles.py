@@ -62,6 +62,7 @@ CONFORMANCE = (
 )
 
 RENDERED = Counter("bandoso_tiles_rendered", "Tiles rendered by the database.")
+JOINED = Counter("bandoso_tiles_joined", "Tiles that waited for another request's rendering.")
 KEPT = Counter("bandoso_tiles_kept", "Tiles answered from memory.")
 STORED = Counter("bandoso_tiles_stored", "Tiles answered from an archive.")
 
@@ -112,7 +113,7 @@ class Tiles:
         self._kept: Keep[Packed | None] = Keep()
         self._plans = Plans(state.catalogue, state.city.crs.storage)
         self._members: OrderedDict[str, Plans] = OrderedDict()
-        self._flights: Flights[Packed | None] = Flights()
+        self._flights: Flights[Packed | None] = Flights(JOINED.inc)
 
     def wanted(self, state: State, layers: Sequence[Layer], tile: Tile) -> Wanted | None:
         """A tile of layers of the state's catalogue; None when no layer is in tiles of this level.

@@ -36,6 +36,8 @@ export class Card {
   #open: Found | null = null;
   #geometry: Geometry | null = null;
   #request: AbortController | null = null;
+  /** Why the open feature's attributes could not be had: kept, for whatever else joins the card draws it anew. */
+  #failure = "";
   /** Full attributes already fetched for what is on the card. */
   #full = new Map<Found, Feature>();
 
@@ -99,6 +101,7 @@ export class Card {
   #choose(feature: Found | null): void {
     this.#request?.abort();
     this.#open = feature;
+    this.#failure = "";
     this.#geometry = feature ? (this.#full.get(feature)?.geometry ?? null) : null;
     this.#host.chosen(feature, this.#geometry, this.#point);
     this.#build();
@@ -109,7 +112,6 @@ export class Card {
     const request = new AbortController();
     this.#request = request;
     const path = `/collections/${feature.layer.id}/items/${encodeURIComponent(feature.fid)}`;
-    let failure = "";
     try {
       const full = await getJson<Feature>(path, request.signal);
       if (request.signal.aborted) return;
@@ -118,12 +120,12 @@ export class Card {
       this.#host.chosen(feature, full.geometry, this.#point);
     } catch (error) {
       if (request.signal.aborted) return;
-      failure = error instanceof Error ? error.message : String(error);
+      this.#failure = error instanceof Error ? error.message : String(error);
     }
-    if (this.#open === feature) this.#build(failure);
+    if (this.#open === feature) this.#build();
   }
 
-  #build(failure = ""): void {
+  #build(): void {
     if (this.element.hidden) return;
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["key"] : undefined;
     this.element.setAttribute("aria-label", t("featuresHere"));
@@ -140,7 +142,7 @@ export class Card {
       h(
         "div",
         { class: "card-body", "aria-live": "polite" },
-        ...(count === 0 ? [h("p", { class: "empty" }, t("nothingHere"))] : this.#groups(shown, failure)),
+        ...(count === 0 ? [h("p", { class: "empty" }, t("nothingHere"))] : this.#groups(shown)),
         count > MOST ? h("p", { class: "empty" }, t("moreFeatures", { count: count - MOST })) : null,
         this.#beneath?.more ? h("p", { class: "empty" }, this.#beneath.more()) : null,
       ),
@@ -161,7 +163,7 @@ export class Card {
     return h("dl", { class: "card-coordinates" }, ...rows);
   }
 
-  #groups(found: readonly Found[], failure: string): HTMLElement[] {
+  #groups(found: readonly Found[]): HTMLElement[] {
     const groups = Map.groupBy(found, (feature) => this.#host.sector(feature.layer.id));
     return [...groups].map(([sector, members]) => {
       const dot = h("span", { class: "dot", "aria-hidden": "true" });
@@ -170,12 +172,12 @@ export class Card {
         "section",
         { class: "group" },
         h("h3", {}, dot, pick(sector?.title)),
-        ...members.map((feature) => this.#feature(feature, failure)),
+        ...members.map((feature) => this.#feature(feature)),
       );
     });
   }
 
-  #feature(feature: Found, failure: string): HTMLElement {
+  #feature(feature: Found): HTMLElement {
     const open = feature === this.#open;
     const full = this.#full.get(feature);
     const label = this.#label(feature);
@@ -202,7 +204,7 @@ export class Card {
     item.dataset["layer"] = feature.layer.id;
     if (!open) return item;
     if (full) item.append(this.#table(feature, full));
-    else if (failure) item.append(this.#failed(feature, failure));
+    else if (this.#failure) item.append(this.#failed(feature, this.#failure));
     else item.append(h("p", { class: "empty loading" }, t("loading")));
     return item;
   }

@@ -11,8 +11,8 @@ beside which the CPU time of one answer (server processes and PostgreSQL's toget
 depends on who else uses the machine. Answers are checked before they are timed: as many features as asked.
 
 tipg and pygeoapi run from an environment of their own (--peers); nginx serves our tiles as files; pgbench
-runs the plain SQL (transform, GeoJSON, all attributes). MapServer, martin, pg_tileserv and QGIS Server are
-not in this bench yet. Peers that cannot be had are named with the reason.
+runs the plain SQL (transform, GeoJSON, all attributes). QGIS Server and nginx are Debian's; MapServer, martin
+and pg_tileserv are not in this bench yet. Peers that cannot be had are named with the reason.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from gis.settings import Settings  # noqa: E402
 from scripts import bench_serve_load as load  # noqa: E402
 from scripts import bench_serve_peers as peers  # noqa: E402
 from scripts.bench_serve_plain import pgbench  # noqa: E402
+from scripts.bench_serve_qgis import qgis_server  # noqa: E402
 from scripts.bench_serve_work import (  # noqa: E402
     BOUNDS,
     COLD,
@@ -53,6 +54,7 @@ from scripts.bench_serve_work import (  # noqa: E402
     OURS,
     PLAIN,
     PYGEOAPI,
+    QGIS,
     TIPG,
     City,
     Workload,
@@ -136,14 +138,15 @@ def start_all(
         stops.append(peer.stop)
 
     wanted = arguments.servers.split(",")
+    srid = settings.load_city().crs.storage
     if TIPG in wanted or PYGEOAPI in wanted:
         where = Path(arguments.peers)
-        srid = settings.load_city().crs.storage
         add(TIPG, lambda: peers.tipg(db.owner_dsn, peers.environment(where), run, arguments.workers))
         add(
             PYGEOAPI,
             lambda: peers.pygeoapi(db.owner_dsn, peers.environment(where), run, arguments.workers, srid),
         )
+    add(QGIS, lambda: qgis_server(db.owner_dsn, run, arguments.workers, srid))
     if NGINX in wanted:
         www = run / "www"
         shutil.rmtree(www, ignore_errors=True)
@@ -262,7 +265,9 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="keep the city here")
     parser.add_argument("--as-it-is", action="store_true", help="the kept city is not prepared again")
     parser.add_argument("--peers", default=str(ROOT / ".cache" / "peers"), help="environment of the peers")
-    parser.add_argument("--servers", default=",".join((TIPG, PYGEOAPI, NGINX, PLAIN)), help="beside ours")
+    parser.add_argument(
+        "--servers", default=",".join((TIPG, PYGEOAPI, QGIS, NGINX, PLAIN)), help="beside ours"
+    )
     parser.add_argument("--only", default="", help="workloads, separated by commas: " + ", ".join(BOUNDS))
     arguments = parser.parse_args()
     if not load.have_wrk():

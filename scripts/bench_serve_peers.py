@@ -116,7 +116,8 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def _ready(peer: Peer, path: str, seconds: float = 60.0) -> Peer:
+def ready(peer: Peer, path: str, seconds: float = 60.0) -> Peer:
+    """The peer, when it answers. Raises CannotBeHad."""
     end = time.monotonic() + seconds
     said = "no answer"
     while time.monotonic() < end:
@@ -166,7 +167,7 @@ def tipg(owner_dsn: str, python: Path, folder: Path, workers: int) -> Peer:
         stdout=log,
         stderr=log,
     )
-    return _ready(
+    return ready(
         Peer("tipg", f"http://127.0.0.1:{port}", [started]), "/collections/peer.parcel/items?limit=1"
     )
 
@@ -248,7 +249,7 @@ def pygeoapi(owner_dsn: str, python: Path, folder: Path, workers: int, srid: int
         stdout=log,
         stderr=log,
     )
-    return _ready(
+    return ready(
         Peer("pygeoapi", f"http://127.0.0.1:{port}", [started]), "/collections/parcel/items?limit=1&f=json"
     )
 
@@ -268,4 +269,4 @@ def nginx(root: Path, folder: Path, workers: int) -> Peer:
         f" server {{ listen 127.0.0.1:{port}; root {root}; add_header Content-Encoding gzip; }} }}\n"
     )
     started = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
-    return _ready(Peer("nginx", f"http://127.0.0.1:{port}", [started]), "/ready")
+    return ready(Peer("nginx", f"http://127.0.0.1:{port}", [started]), "/ready")

@@ -14,15 +14,17 @@ import psycopg
 
 from gis.api.features.paging import Cursor, make_token
 from gis.db.server import Database
+from scripts.bench_serve_qgis import COLLECTION
 from tiles.grid import tile_at
 
 LAYER = "cadastre_parcel"
 OURS, TIPG, PYGEOAPI, NGINX, PLAIN = "bandoso", "tipg", "pygeoapi", "nginx", "plain SQL"
+QGIS = "QGIS Server"
 COLD = "bandoso, nothing kept"
 #: Workload -> bounds: (than whom, at least how many times).
 BOUNDS: dict[str, list[tuple[str, float]]] = {
-    "item": [(TIPG, 8)],
-    "box_10": [(TIPG, 6)],
+    "item": [(TIPG, 8), (QGIS, 4)],
+    "box_10": [(TIPG, 6), (QGIS, 4)],
     "box_1000": [(TIPG, 10), (PLAIN, 2.5)],
     "attribute_100": [(TIPG, 5)],
     "cql2_100": [(TIPG, 5)],
@@ -87,6 +89,7 @@ class City:
 def workloads(city: City) -> list[Workload]:
     """All of them."""
     ours, theirs, pyg = f"/collections/{LAYER}", "/collections/peer.parcel", "/collections/parcel"
+    qgis = f"/wfs3/collections/{COLLECTION}"
     made: list[Workload] = []
 
     def items(name: str, queries: list[str], **more: object) -> None:
@@ -97,6 +100,7 @@ def workloads(city: City) -> list[Workload]:
                     OURS: [f"{ours}/items{q}" for q in queries],
                     TIPG: [f"{theirs}/items{q}" for q in queries],
                     PYGEOAPI: [f"{pyg}/items{q}{'&' if '?' in q else '?'}f=json" for q in queries],
+                    QGIS: [f"{qgis}/items{_with_json(q)}" for q in queries],
                 },
                 **more,  # type: ignore[arg-type]
             )
@@ -122,6 +126,7 @@ def workloads(city: City) -> list[Workload]:
     tokens = [make_token(Cursor(deep + n, (), deep, None), "") for n in range(0, 10_000, 10)]
     pages.paths[OURS] = [f"{ours}/items?limit=10&after={t}" for t in tokens]
     pages.paths[TIPG] = [f"{theirs}/items?limit=10&offset={deep + n}" for n in range(500)]
+    pages.paths[QGIS] = [f"{qgis}/items.json?limit=10&offset={deep + n}" for n in range(500)]
     pages.paths[PYGEOAPI] = [f"{pyg}/items?limit=10&offset={deep + n}&f=json" for n in range(500)]
     made.append(pages)
     items("page_first", ["?limit=10"])
@@ -142,6 +147,12 @@ def workloads(city: City) -> list[Workload]:
     every.paths[OURS] = [f"/tiles/WebMercatorQuad/{z}/{y}/{x}" for z, x, y in tiles]
     made.append(every)
     return made
+
+
+def _with_json(query: str) -> str:
+    """QGIS Server takes the format as a suffix of the path."""
+    path, mark, rest = query.partition("?")
+    return f"{path}.json{mark}{rest}"
 
 
 def _exports(city: City) -> list[Workload]:

@@ -104,6 +104,8 @@ class Tiles(Model):
     #: For layers that lie where nothing else does (map sheets): deeper tiles that hold only such layers are
     #: not in archives, but rendered when they are asked for. Default: all tiles are in archives.
     archive_alone_to: Zoom | None = None
+    #: Of the ground that networks are drawn on, and light: maps on a slow line ask for it first, by itself.
+    ground: bool = False
 
     @model_validator(mode="after")
     def _coherent(self) -> Tiles:

@@ -43,7 +43,8 @@ _marks: dict[int, tuple[Layer, str]] = {}
 
 
 def _mark(layer: Layer) -> str:
-    said = layer.definition.model_dump_json(warnings=False)
+    # The ground is what others ask for first: nothing in a tile.
+    said = layer.definition.model_dump_json(warnings=False, exclude={"tiles": {"ground"}})
     digest = hashlib.sha256(f"{VERSION} {layer.id} {said}".encode())
     for z in range(MAX_ZOOM + 1):
         digest.update(f"\0{plan([layer], z)}".encode())

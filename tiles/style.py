@@ -75,11 +75,13 @@ def make_style(
     labels.sort(key=lambda one: -one["minzoom"])
     drawn = [one for one in drawn if not one["id"].endswith("-label")] + labels
     # A sector's style is laid over other maps, so it covers nothing.
-    ground = [{"id": "background", "type": "background", "paint": {"background-color": BACKGROUND}}]
+    paper = [{"id": "background", "type": "background", "paint": {"background-color": BACKGROUND}}]
+    # A map that wants to show something soon asks for these layers' tiles first (?collections=).
+    ground = [layer.id for layer in layers if layer.definition.tiles.ground]
     return {
         "version": 8,
         "name": name,
-        "metadata": {"bandoso:style": style_id, "bandoso:language": language},
+        "metadata": {"bandoso:style": style_id, "bandoso:language": language, "bandoso:ground": ground},
         "center": list(view[:2]),
         "zoom": view[2],
         "sources": {
@@ -93,7 +95,7 @@ def make_style(
         },
         "sprite": f"{base_url}/sprites/bandoso",
         "glyphs": f"{base_url}/fonts/{{fontstack}}/{{range}}.pbf",
-        "layers": (ground if style_id == CITY else []) + drawn,
+        "layers": (paper if style_id == CITY else []) + drawn,
     }
 
 

@@ -1,6 +1,6 @@
 /** What lies under a click: finding it on the map, without the page around it. */
 import type { MapGeoJSONFeature, Map as MapView, PointLike } from "maplibre-gl";
-import { layerOf } from "./layer-state.ts";
+import { layerOf } from "./style-layer.ts";
 import type { Layer } from "./types.ts";
 
 /** A feature of a layer as its tile has it. */

@@ -2,16 +2,10 @@
 import type { LayerSpecification, Map as MapView, StyleSpecification } from "maplibre-gl";
 import type { PageLink } from "./hash.ts";
 import { fadedProperties } from "./opacity.ts";
+import { layerOf } from "./style-layer.ts";
 import type { Catalogue, Layer, Sector } from "./types.ts";
 
 const sectorKey = (id: string): string => `sector.${id}`;
-
-/** The layer of the catalogue that a style layer draws, from its metadata. */
-export function layerOf(style: LayerSpecification): string | null {
-  const metadata = style.metadata as Record<string, unknown> | undefined;
-  const id = metadata?.["bandoso:layer"];
-  return typeof id === "string" ? id : null;
-}
 
 export class LayerState {
   readonly layers = new Map<string, Layer>();

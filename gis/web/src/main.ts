@@ -4,6 +4,7 @@ import type { Map as MapView, StyleSpecification } from "maplibre-gl";
 import { loadingScreen, failureScreen } from "./status.ts";
 import { parseHash } from "./hash.ts";
 import { prefetchGlyphs } from "./glyphs.ts";
+import { cityStyle, prefetchGround } from "./ground.ts";
 import { isLanguage, language, onLanguage, setLanguage, t } from "./i18n.ts";
 import { getJson } from "./server.ts";
 import { session } from "./session.ts";
@@ -61,13 +62,21 @@ function hasWebGl2(): boolean {
   return document.createElement("canvas").getContext("webgl2") !== null;
 }
 
+/** Has the first map's tiles and letters on their way while its code still comes: the line is never idle. */
+function askAhead(style: StyleSpecification): void {
+  const { center = [0, 0], zoom = 0 } = style;
+  const view = parseHash(window.location.hash).view ?? { lon: center[0] ?? 0, lat: center[1] ?? 0, zoom };
+  prefetchGround(style, view, window.innerWidth, window.innerHeight);
+  prefetchGlyphs(style);
+}
+
 async function start(root: HTMLElement, handle: Handle): Promise<void> {
   // The map's code is the larger part of the page, so it loads beside the catalogue and the style. Who is
   // logged in may see layers that others do not: that is known before they are asked for.
   const restored = session.restore();
   const [catalogue, style, { Page }] = await Promise.all([
     restored.then(() => getJson<Catalogue>("/catalogue")),
-    restored.then(() => getJson<StyleSpecification>("/styles/city")).then((found) => (prefetchGlyphs(found), found)),
+    restored.then(cityStyle).then((found) => (askAhead(found), found)),
     import("./page.ts").catch(() => {
       throw new Error(t("serverDown"));
     }),

@@ -1,5 +1,5 @@
 /** The map itself: the style made absolute, the worker from our own server, a view of the city. */
-import { AttributionControl, Map as MapView, ScaleControl, setWorkerUrl } from "maplibre-gl";
+import { AttributionControl, Map as MapView, ScaleControl, setWorkerUrl, VectorTileSource } from "maplibre-gl";
 import type { SourceSpecification, StyleSpecification } from "maplibre-gl";
 import workerUrl from "virtual:maplibre-worker";
 import type { View } from "./hash.ts";
@@ -58,6 +58,18 @@ export function createMap(container: HTMLElement, style: StyleSpecification, cit
   map.addControl(new ScaleControl({ unit: "metric", maxWidth: 120 }), "bottom-left");
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");
   return map;
+}
+
+/**
+ * Which layers' tiles a source asks for may have changed with the style: who logs in sees others. Sources that stay as
+ * they are ask for nothing.
+ */
+export function takeSources(map: MapView, style: StyleSpecification): void {
+  for (const [id, wanted] of Object.entries(style.sources)) {
+    const source = map.getSource(id);
+    if (wanted.type !== "vector" || !wanted.tiles || !(source instanceof VectorTileSource)) continue;
+    if (source.tiles.join() !== wanted.tiles.join()) source.setTiles(wanted.tiles);
+  }
 }
 
 /**

@@ -15,13 +15,14 @@ import { FindBox } from "./find/box.ts";
 import { h, iconButton } from "./dom.ts";
 import { FailedTiles, reason } from "./failed-tiles.ts";
 import { formatHash, type PageLink, parseHash } from "./hash.ts";
+import { cityStyle } from "./ground.ts";
 import { addHighlight, setHighlight } from "./highlight.ts";
 import { isLanguage, language, onLanguage, pick, setLanguage, t } from "./i18n.ts";
 import { featuresAt, type Found } from "./identify.ts";
 import { LayerState } from "./layer-state.ts";
 import { Icons } from "./legend.ts";
 import { LinkParts } from "./link-parts.ts";
-import { absoluteStyle, createMap, homeView, refreshTiles } from "./map.ts";
+import { absoluteStyle, createMap, homeView, refreshTiles, takeSources } from "./map.ts";
 import { Panel } from "./panel.ts";
 import { Readout } from "./readout.ts";
 import { getJson } from "./server.ts";
@@ -302,13 +303,15 @@ export class Page {
     try {
       const [catalogue, style] = await Promise.all([
         getJson<Catalogue>("/catalogue"),
-        getJson<StyleSpecification>("/styles/city"),
+        cityStyle(),
       ]);
       await this.#loaded;
       if (more !== layersWithMore()) return;
       this.#seesMore = more;
       this.#catalogue.sectors.splice(0, this.#catalogue.sectors.length, ...catalogue.sectors);
-      this.#state.take(this.#catalogue, absoluteStyle(style));
+      const taken = absoluteStyle(style);
+      takeSources(this.map, taken);
+      this.#state.take(this.#catalogue, taken);
       this.#panel.build();
       refreshTiles(this.map);
     } catch (error) {

@@ -65,9 +65,17 @@ export function tilesOf(
   return found.sort((one, other) => away(one) - away(other)).slice(0, MOST);
 }
 
+/** Addresses that were asked for ahead, and that the map has not asked for yet. */
+const ahead = new Set<string>();
+
+/** Whether an address was asked for ahead. True once: whoever asks again wants to know what is right by then. */
+export function wasAskedAhead(url: string): boolean {
+  return ahead.delete(url);
+}
+
 /**
- * Has the browser fetch the ground's tiles of a view into its cache, where the map finds them: it asks only whether
- * they are still right. That they cannot be had is for the map to say.
+ * Has the browser fetch the ground's tiles of a view into its cache, where the map finds them. That they cannot be had
+ * is for the map to say.
  */
 export function prefetchGround(
   style: StyleSpecification,
@@ -80,7 +88,8 @@ export function prefetchGround(
   if (source?.type !== "vector" || template === undefined) return;
   for (const [z, x, y] of tilesOf(view, width, height, [source.minzoom ?? 0, source.maxzoom ?? 22])) {
     const url = absolute(template).replace("{z}", `${z}`).replace("{x}", `${x}`).replace("{y}", `${y}`);
-    void fetch(url, { headers: loginHeaders(url) }).catch(() => undefined);
+    ahead.add(url);
+    void fetch(url, { headers: loginHeaders(url) }).catch(() => ahead.delete(url));
   }
 }
 

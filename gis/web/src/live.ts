@@ -15,6 +15,9 @@ export interface Told {
   layers: Record<string, { bbox?: number[] | null }>;
 }
 
+/** What is said where it is not known what has changed. */
+const ANYTHING: readonly Told[] = [{ id: 0, layers: { any: {} } }];
+
 const NAME = "bandoso.changes";
 /** Milliseconds over which the windows of a city spread what they ask for after a change. */
 const SPREAD = 400;
@@ -58,6 +61,8 @@ class Feed {
     let failed = 0;
     source.addEventListener("open", () => {
       failed = 0;
+      // Without a last event the stream begins now: of what was changed before, nobody tells.
+      if (this.#last === Number.MAX_SAFE_INTEGER) this.#heard(ANYTHING);
     });
     source.addEventListener("changeset", (event: MessageEvent<string>) => {
       const told: unknown = JSON.parse(event.data);
@@ -86,7 +91,7 @@ class Feed {
       if (error instanceof ServerError && error.status === 410) {
         // What came after that changeset is not known any more: anything may have changed.
         this.#last = Number.MAX_SAFE_INTEGER;
-        this.#heard([{ id: 0, layers: { any: {} } }]);
+        this.#heard(ANYTHING);
       } else console.warn(error); // the server is away: it is asked again like this
     }
     if (Date.now() > this.#tryStream) this.#listen();
@@ -130,6 +135,7 @@ export function follow(map: MapView, refresh: () => void): void {
   channel.addEventListener("message", (event: MessageEvent<unknown>) => {
     if (Array.isArray(event.data)) heard(event.data.filter(isTold));
   });
+  soon(); // another window may be the one that listens, and tiles are older than this channel
   void navigator.locks.request(NAME, () => {
     new Feed((told) => {
       channel.postMessage(told);

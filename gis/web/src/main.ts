@@ -3,6 +3,7 @@ import "./style.css";
 import type { Map as MapView, StyleSpecification } from "maplibre-gl";
 import { loadingScreen, failureScreen } from "./status.ts";
 import { parseHash } from "./hash.ts";
+import { stageWidth } from "./embed.ts";
 import { prefetchGlyphs } from "./glyphs.ts";
 import { cityStyle, prefetchGround } from "./ground.ts";
 import { isLanguage, language, onLanguage, setLanguage, t } from "./i18n.ts";
@@ -66,8 +67,8 @@ function hasWebGl2(): boolean {
 function askAhead(style: StyleSpecification): void {
   const { center = [0, 0], zoom = 0 } = style;
   const view = parseHash(window.location.hash).view ?? { lon: center[0] ?? 0, lat: center[1] ?? 0, zoom };
-  prefetchGround(style, view, window.innerWidth, window.innerHeight);
   prefetchGlyphs(style);
+  prefetchGround(style, view, stageWidth(), window.innerHeight);
 }
 
 async function start(root: HTMLElement, handle: Handle): Promise<void> {

@@ -1,7 +1,8 @@
 /** The map itself: the style made absolute, the worker from our own server, a view of the city. */
 import { AttributionControl, Map as MapView, ScaleControl, setWorkerUrl, VectorTileSource } from "maplibre-gl";
-import type { SourceSpecification, StyleSpecification } from "maplibre-gl";
+import type { RequestParameters, SourceSpecification, StyleSpecification } from "maplibre-gl";
 import workerUrl from "virtual:maplibre-worker";
+import { wasAskedAhead } from "./ground.ts";
 import type { View } from "./hash.ts";
 import { absolute, loginHeaders } from "./server.ts";
 import type { City } from "./types.ts";
@@ -36,6 +37,14 @@ export function homeView(city: City): View {
   return { lon, lat, zoom, bearing: 0, pitch: 0 };
 }
 
+/**
+ * Tiles show whoever is logged in what is hidden from others; glyphs and icons are the same for all. What was asked for
+ * a moment ago is taken from the browser's cache without another question (live.ts asks once it listens).
+ */
+function tileRequest(url: string): RequestParameters {
+  return { url, headers: loginHeaders(url), ...(wasAskedAhead(url) ? { cache: "force-cache" } : {}) };
+}
+
 /** Raises when the browser has no WebGL 2. */
 export function createMap(container: HTMLElement, style: StyleSpecification, city: City, view: View): MapView {
   const [west, south, east, north] = city.extent;
@@ -52,8 +61,7 @@ export function createMap(container: HTMLElement, style: StyleSpecification, cit
     renderWorldCopies: false,
     attributionControl: false,
     fadeDuration: 150,
-    // Tiles show whoever is logged in what is hidden from others. Glyphs and icons are the same for all.
-    transformRequest: (url, type) => ({ url, ...(type === "Tile" ? { headers: loginHeaders(url) } : {}) }),
+    transformRequest: (url, type) => (type === "Tile" ? tileRequest(url) : { url }),
   });
   map.addControl(new ScaleControl({ unit: "metric", maxWidth: 120 }), "bottom-left");
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");

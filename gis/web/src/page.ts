@@ -10,7 +10,7 @@ import { controls } from "./controls.ts";
 import { bringOut, keepClear, roomAround } from "./cover.ts";
 import { makeTransforms, type Position } from "./crs.ts";
 import { Dock } from "./dock.ts";
-import { EMBEDDED } from "./embed.ts";
+import { EMBEDDED, NARROW } from "./embed.ts";
 import { FindBox } from "./find/box.ts";
 import { h, iconButton } from "./dom.ts";
 import { FailedTiles, reason } from "./failed-tiles.ts";
@@ -34,7 +34,6 @@ import type { Box, Catalogue } from "./types.ts";
 import { hasUnsaved } from "./unsaved.ts";
 
 /** Under this width (CSS has the same) the panel lies over the map and begins closed. */
-const NARROW = window.matchMedia("(max-width: 760px)");
 const FEATURE_ZOOM = 18;
 const WRITE_MS = 120;
 

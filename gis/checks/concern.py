@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import shapely
 
 from gis.checks.dbsource import DatabaseSource
@@ -73,13 +72,25 @@ class Lonely:
     changes: list[Change]
 
 
+@dataclass(frozen=True)
+class Paired:
+    """Applications that judge a changed feature by the pairs that it is in (registry.About): all of that lies
+    in ``box``. ``windows``: where they judge it in full when they are not sure."""
+
+    apps: list[Application]
+    change: Change
+    box: Box
+    windows: list[Box]
+
+
 @dataclass
 class Plan:
-    """Windows of an edit: applications that judge the same boxes; features that are judged alone; and
-    applications that judge the whole by the features (layer -> fids) that matter to them."""
+    """Windows of an edit: applications that judge the same boxes; features that are judged alone, or by their
+    pairs; and applications that judge the whole by the features (layer -> fids) that matter to them."""
 
     groups: list[tuple[list[Application], list[Box]]] = field(default_factory=list)
     lonely: list[Lonely] = field(default_factory=list)
+    paired: list[Paired] = field(default_factory=list)
     globals: list[tuple[Application, dict[str, frozenset[int]]]] = field(default_factory=list)
 
     def boxes(self) -> Iterator[Box]:
@@ -250,10 +261,28 @@ def plan_of(
         (app, {layer: frozenset(some) for layer, some in fids.items()}) for app, fids in whole.values()
     ]
     shared: dict[tuple[Box, ...], list[Application]] = {}
+    pairs: dict[tuple[float, tuple[Box, ...]], list[Application]] = {}
     for one, moved in near.values():
-        shared.setdefault(tuple(sorted(set(_windows(source, one, moved)))), []).append(one.app)
-    plan.groups = [(apps, merged(boxes)) for boxes, apps in shared.items()]
+        windows = tuple(sorted(set(_windows(source, one, moved))))
+        within = _within(known.setting, one.app, changes)
+        if within is None:
+            shared.setdefault(windows, []).append(one.app)
+        else:
+            pairs.setdefault((within, windows), []).append(one.app)
+    plan.groups = [(apps, merged(windows)) for windows, apps in shared.items()]
+    for (within, windows), apps in pairs.items():
+        around = merged_into_one(changes[0].boxes())
+        plan.paired.append(Paired(apps, changes[0], grown(around, within), merged(windows)))
     return plan
+
+
+def _within(setting: Setting, app: Application, changes: Sequence[Change]) -> float | None:
+    """How far from the feature of an edit of one what decides its findings lies, if these are all it matters
+    to."""
+    about = rules()[app.rule.id].about
+    if about is None or len(changes) != 1:
+        return None
+    return about.within(app, setting, changes[0])
 
 
 def _windows(source: DatabaseSource, one: Concern, moved: Mapping[str, Sequence[Box]]) -> Iterator[Box]:
@@ -275,9 +304,7 @@ def merged(boxes: Iterable[Box]) -> list[Box]:
     found: list[Box] = []
     waiting = list(dict.fromkeys(boxes))
     if len(waiting) > _MOST_BOXES:
-        corners = np.array(waiting)
-        low, high = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
-        return [(low[0], low[1], high[0], high[1])]
+        return [merged_into_one(waiting)]
     while waiting:
         box = waiting.pop()
         for other in found:
@@ -295,3 +322,9 @@ def merged(boxes: Iterable[Box]) -> list[Box]:
         else:
             found.append(box)
     return sorted(found)
+
+
+def merged_into_one(boxes: Iterable[Box]) -> Box:
+    """The box of all the given ones, which are some."""
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)

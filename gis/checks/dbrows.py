@@ -39,11 +39,12 @@ def select(
         parts.append(SQL("public.ST_AsBinary(public.ST_Envelope({}))").format(geom))
     else:
         parts.append(SQL("NULL"))
-    parts += [_column(layer, name, of_table) for name in columns]
+    parts += [column_text(layer, name, of_table) for name in columns]
     return SQL(", ").join(parts)
 
 
-def _column(layer: Layer, name: str, of_table: str | None) -> Composable:
+def column_text(layer: Layer, name: str, of_table: str | None = None) -> Composable:
+    """SQL of a column as Features hold it."""
     column = names.column(name, of_table)
     if name in SYSTEM_COLUMNS:
         return column
@@ -65,15 +66,31 @@ def _column(layer: Layer, name: str, of_table: str | None) -> Composable:
 def features_of(
     layer: Layer, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, geometry: bool = True
 ) -> Features:
-    if not rows:
+    """Rows of ``select``."""
+    places = range(4, 4 + len(columns))
+    return features_of_columns(layer, columns, list(zip(*rows, strict=True)), places, 0, geometry=geometry)
+
+
+def features_of_columns(
+    layer: Layer,
+    columns: Sequence[str],
+    values: Sequence[tuple[Any, ...]],
+    places: Sequence[int],
+    head: int = 1,
+    *,
+    geometry: bool = True,
+) -> Features:
+    """Features of columns of values: fid, asset id, owner and geometry (WKB) from ``head`` on, ``columns`` at
+    ``places``. No values: no features."""
+    if not values:
         return empty(layer, columns)
-    fid, asset_id, owner, wkb, *others = zip(*rows, strict=True)
+    fid, asset_id, owner, wkb = values[head : head + 4]
     shapes = None if wkb[0] is None else shapely.from_wkb(_objects(wkb))
     ids = np.array(fid, dtype=np.int64)
     known = {"fid": ids, "asset_id": _objects(asset_id), "owner": _objects(owner)}
     held = {
-        name: known[name] if name in known else _array(column_kind(layer, name), values)
-        for name, values in zip(columns, others, strict=True)
+        name: known[name] if name in known else _array(column_kind(layer, name), values[place])
+        for name, place in zip(columns, places, strict=True)
     }
     found = Features(layer, ids, known["asset_id"], known["owner"], shapes if geometry else None, held)
     if shapes is not None:

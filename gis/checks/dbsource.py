@@ -13,15 +13,13 @@ import numpy as np
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Literal
 
+from gis.checks.dbgather import Gathering, Handle
 from gis.checks.dbrepeated import repeated_among, repeated_everywhere
 from gis.checks.dbrows import features_of, meet, select
 from gis.checks.features import Features
-from gis.checks.source import EVERYWHERE, PORTION, Box, Repeated, empty
+from gis.checks.source import EVERYWHERE, PORTION, Box, Repeated, bounded, empty
 from gis.db import sql as names
 from layers.registry import Catalogue, Layer
-
-#: Beyond any plane CRS (m); PostGIS wants finite boxes.
-_FAR = 1e12
 
 
 class DatabaseSource:
@@ -35,21 +33,20 @@ class DatabaseSource:
         connection: psycopg.Connection[Any],
         catalogue: Catalogue,
         srid: int,
-        queries: dict[Any, bytes] | None = None,
+        queries: dict[Any, Any] | None = None,
     ) -> None:
         """``queries``: statements made for this catalogue before, for sources that live briefly."""
         self._connection, self._catalogue, self.srid = connection, catalogue, srid
-        self._queries: dict[Any, bytes] = {} if queries is None else queries
-        self._asked: dict[Any, psycopg.Cursor[Any]] = {}
+        self._queries: dict[Any, Any] = {} if queries is None else queries
+        self._asked: dict[Any, Handle] = {}
+        self.gathering = Gathering(connection, catalogue, srid, self._queries)
 
     def ask(self, wanted: Iterable[tuple[str, Box, tuple[str, ...]]]) -> None:
-        """Send for features that will be wanted (layer, box, columns). In pipeline mode this waits for
-        nothing; ``features`` takes what came."""
+        """Ask for features that will be wanted (layer, box, columns), by ``gathering``, which sends;
+        ``features`` takes what came."""
         for layer, box, columns in wanted:
             if (layer, box, columns) not in self._asked and not np.isnan(box[0]) and box != EVERYWHERE:
-                query, values = self._in_box(self._catalogue.layers[layer], box, columns)
-                cursor = self._connection.cursor(binary=True)
-                self._asked[layer, box, columns] = cursor.execute(query, values)
+                self._asked[layer, box, columns] = self.gathering.in_box(layer, box, columns)
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         of = self._catalogue.layers[layer]
@@ -57,10 +54,10 @@ class DatabaseSource:
             return empty(of, columns)
         asked = self._asked.get((layer, box, tuple(columns))) if geometry and self._asked else None
         if asked is not None:
-            rows = self._asked.pop((layer, box, tuple(columns))).fetchall()
+            found = self.gathering.take(asked, of, columns)
         else:
             rows = self._rows(*self._in_box(of, box, columns, geometry=geometry))
-        found = features_of(of, columns, rows, geometry=geometry)
+            found = features_of(of, columns, rows, geometry=geometry)
         if box == EVERYWHERE or not len(found):
             return found
         # The index and && round boxes to float32: what lies up to 0.1 m beside the box comes along, and rules
@@ -79,29 +76,6 @@ class DatabaseSource:
             ),
         )
         return query, values
-
-    def any_in(self, layer: str, box: Box, only: Composable) -> psycopg.Cursor[Any]:
-        """Asks whether a feature in about ``box`` holds a condition of SQL."""
-        where, values = self._meets(box)
-        query = self._query(
-            ("any", layer, names.rendered(only), box == EVERYWHERE),
-            lambda: SQL("SELECT EXISTS (SELECT FROM {} WHERE {} AND {})").format(
-                names.table(self._catalogue.layers[layer]), where, only
-            ),
-        )
-        return self._connection.execute(query, values)
-
-    def picked(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Callable[[], Features]:
-        """Sends for the features of these ids; gives what takes them."""
-        of = self._catalogue.layers[layer]
-        query = self._query(
-            ("pick", layer, tuple(columns)),
-            lambda: SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
-                select(of, columns), names.table(of)
-            ),
-        )
-        cursor = self._connection.cursor(binary=True).execute(query, ([int(fid) for fid in fids],))
-        return lambda: features_of(of, columns, cursor.fetchall())
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = PORTION
@@ -138,7 +112,14 @@ class DatabaseSource:
         return repeated_among(self._ask, of, columns, more, held, among)
 
     def pick(self, layer: str, fids: Sequence[int], columns: Sequence[str]) -> Features:
-        return self.picked(layer, fids, columns)()
+        of = self._catalogue.layers[layer]
+        query = self._query(
+            ("pick", layer, tuple(columns)),
+            lambda: SQL("SELECT {} FROM {} WHERE fid = ANY (%s) ORDER BY asset_id").format(
+                select(of, columns), names.table(of)
+            ),
+        )
+        return features_of(of, columns, self._rows(query, ([int(fid) for fid in fids],)))
 
     def count(self, layer: str) -> int:
         if layer not in self._catalogue.layers:
@@ -168,7 +149,7 @@ class DatabaseSource:
 
     def _query(self, key: Any, make: Callable[[], Composed]) -> bytes:
         """A statement by what it depends on, made once."""
-        query = self._queries.get(key)
+        query: bytes | None = self._queries.get(key)
         if query is None:
             query = self._queries[key] = names.rendered(make())
         return query
@@ -183,8 +164,7 @@ class DatabaseSource:
     def _meets(self, box: Box) -> tuple[Composable, tuple[Any, ...]]:
         if box == EVERYWHERE:
             return SQL("TRUE"), ()
-        corners = np.clip(np.array(box, dtype=np.float64), -_FAR, _FAR).tolist()
         return SQL("geom OPERATOR(public.&&) public.ST_MakeEnvelope(%s, %s, %s, %s, %s)"), (
-            *corners,
+            *bounded(box),
             self.srid,
         )

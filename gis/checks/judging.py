@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
-from gis.checks.concern import Change, Known, Lonely, Plan, plan_of
+from gis.checks.concern import Change, Known, Lonely, Paired, Plan, plan_of
+from gis.checks.dbgather import Handle
 from gis.checks.dbsource import DatabaseSource
-from gis.checks.features import Features
-from gis.checks.locks import TRY_HOLD_TOGETHER, hold_ground
+from gis.checks.locks import hold
 from gis.checks.model import Application, Finding
 from gis.checks.recover import unexamined_key
-from gis.checks.registry import rules
+from gis.checks.registry import Unsure, rules
 from gis.checks.source import NOWHERE, Box
 from gis.checks.store import Store
 from gis.checks.whole import Deferred, Whole
@@ -50,32 +50,35 @@ class Judging:
     def judge(self, plan: Plan, changes: Sequence[Change]) -> bool:
         """Collect the findings of a plan; what would take too long is deferred. Gives whether findings may be
         written: not while a run writes."""
-        windows = list(self._windows(plan))
+        windows, paired = list(self._windows(plan)), [(one, self._pairs(one)) for one in plan.paired]
         about = [f"{change.layer}/{change.fid}" for change in changes]
         boxes = [([app.key for app in apps], window.box) for apps, window in windows]
         held = [grown(box, _HELD_M) for change in changes for box in change.boxes()]
         with self._connection.pipeline():
-            if plan.groups or plan.globals:
-                hold_ground(self._connection, held or plan.boxes())
-            together = self._connection.execute(TRY_HOLD_TOGETHER)
+            near = (held or plan.boxes()) if plan.groups or plan.globals or paired else None
+            together = hold(self._connection, near)
             known = self._store.known_before(boxes, about)
             quiet = [self._asked(apps, window) for apps, window in windows]
-            for _, window in windows:
+            for apps, window in windows:
+                if not _may_be_silent(apps):
+                    self.source.ask(window.wants())
+            for _, window in paired:
                 self.source.ask(window.wants())
             lonely = [self._lonely(one) for one in plan.lonely]
-            row = together.fetchone()
-            writes = bool(row and row[0])
+            self.source.gathering.send()
+            writes = together()
             row = known.fetchone()
             assert row is not None
             self._known_in_windows, self._standing = row[0], frozenset(row[1] or ())
             deadly = _unexamined(row[2] or ())
-            silent = [{key for key, one in asked.items() if not _any(one)} for asked in quiet]
-            for picked in lonely:
-                picked.read()
+            holds = self.source.gathering.holds
+            silent = [{key for key, one in asked.items() if not any(map(holds, one))} for asked in quiet]
         for one in lonely:
             self._judge_lonely(one, deadly)
         for (apps, window), quietly in zip(windows, silent, strict=True):
             self._judge_window(apps, window, quietly, deadly)
+        for pairs, window in paired:
+            self._judge_pairs(pairs, window, deadly)
         self._judge_whole(plan, windows, changes)
         if self._standing and changes:
             self._judge_standing(changes, deadly)
@@ -85,18 +88,20 @@ class Judging:
         for apps, boxes in plan.groups:
             needs = self._known.needs_of(apps)
             for box in boxes:
-                if self._too_many({need.layer for need in needs}, box):
+                # Of what is mostly silent nothing is read, nor counted, unless it is not.
+                if not _may_be_silent(apps) and self._too_many({need.layer for need in needs}, box):
                     self._defer(apps, box)
                 else:
                     yield apps, Window(box, self.source, self._setting, needs)
 
-    def _asked(self, apps: Sequence[Application], window: Window) -> dict[str, list[psycopg.Cursor[Any]]]:
+    def _asked(self, apps: Sequence[Application], window: Window) -> dict[str, list[Handle]]:
         """Whether there is anything that those can find that only judge certain features."""
         found = {}
         for app in apps:
             only = rules()[app.rule.id].only
             if only is not None:
-                found[app.key] = [self.source.any_in(layer, window.box, only) for layer in app.layers]
+                any_in = self.source.gathering.any_in
+                found[app.key] = [any_in(layer, window.box, only) for layer in app.layers]
         return found
 
     def _judge_window(
@@ -106,9 +111,38 @@ class Judging:
         silent: set[str],
         deadly: Mapping[str, Sequence[tuple[float, float]]],
     ) -> None:
+        if _may_be_silent(apps) and not silent.issuperset(app.key for app in apps):
+            layers = {need.layer for need in self._known.needs_of(apps)}
+            if self._too_many(layers, window.box):
+                self._defer(apps, window.box)
+                return
         safe = self._safe(apps, window.box, deadly)
         keys = [a.key for a in safe if a.key in silent or self._take(a, _owned(window, a))]
         self._judged.append((keys, window.box))
+
+    def _pairs(self, one: Paired) -> Window:
+        """Around a feature, read no farther."""
+        needs = [replace(need, reach=0.0) for need in self._known.needs_of(one.apps)]
+        return Window(one.box, self.source, self._setting, needs)
+
+    def _judge_pairs(
+        self, one: Paired, window: Window, deadly: Mapping[str, Sequence[tuple[float, float]]]
+    ) -> None:
+        """A feature by the pairs that it is in, and in full where that is not all that may have changed."""
+        keys, left = [], []
+        for app in self._safe(one.apps, window.box, deadly):
+            about = rules()[app.rule.id].about
+            assert about is not None
+            try:
+                if self._take(app, about.run(window, app, one.change)):
+                    keys.append(app.key)
+            except Unsure:
+                left.append(app)
+        self._looked.append((keys, [f"{one.change.layer}/{one.change.fid}"]))
+        if left:
+            for apps, full in self._windows(Plan([(left, one.windows)])):
+                self._judge_window(apps, full, set(), deadly)
+                self._known_in_windows = True
 
     def _safe(
         self, apps: Iterable[Application], box: Box, deadly: Mapping[str, Sequence[tuple[float, float]]]
@@ -130,18 +164,25 @@ class Judging:
         others = {n.layer for n in needs if n.layer != one.layer and n.alone}
         given = {layer: self._known.none_of(layer, _columns(needs, layer)) for layer in others}
         left = [change.fid for change in one.changes if change.new is not None]
-        features = self.source.picked(one.layer, left, columns) if left else None
         # The features themselves are given when they have come.
         window = Window(box, self.source, self._setting, needs, given)
-        if features is not None:
-            self.source.ask(want for want in window.wants() if want[0] != one.layer)
-        return _Picked(one, window, features)
+        if not left:
+            return _Picked(one, window)
+        features = self.source.gathering.picked(one.layer, left, columns)
+        self.source.ask(want for want in window.wants() if want[0] != one.layer)
+        return _Picked(one, window, features, columns)
 
     def _judge_lonely(self, picked: _Picked, deadly: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         window, about = picked.window, [f"{c.layer}/{c.fid}" for c in picked.lonely.changes]
         safe = self._safe(picked.lonely.apps, window.box, deadly)
-        if picked.found is not None and len(picked.found):
-            window.give(picked.found)
+        layer = self._setting.catalogue.layers[picked.lonely.layer]
+        found = (
+            None
+            if picked.handle is None
+            else self.source.gathering.take(picked.handle, layer, picked.columns)
+        )
+        if found is not None and len(found):
+            window.give(found)
             safe = [app for app in safe if self._take(app, _found(window, app))]
         self._looked.append(([app.key for app in safe], about))
 
@@ -189,9 +230,7 @@ class Judging:
         """Findings that have nothing to do with geometry move along with features whose geometry changed."""
         plan = plan_of(self._known, self.source, changes, self._standing)
         for one in plan.lonely:
-            picked = self._lonely(one)
-            picked.read()
-            self._judge_lonely(picked, deadly)
+            self._judge_lonely(self._lonely(one), deadly)
         for apps, window in self._windows(plan):
             self._judge_window(apps, window, set(), deadly)
             self._known_in_windows = True
@@ -204,7 +243,7 @@ class Judging:
         except Deferred:
             self._defer([app], None)
             return False
-        except (psycopg.Error, MemoryError):
+        except (psycopg.Error, MemoryError, Unsure):
             raise
         except Exception:
             log.exception("%s failed on an edit and is left to the next run", app.key)
@@ -239,17 +278,14 @@ class _Picked:
 
     lonely: Lonely
     window: Window
-    pending: Any
-    found: Features | None = None
-
-    def read(self) -> None:
-        """Take what came."""
-        self.found = None if self.pending is None else self.pending()
+    #: None: all of them are gone.
+    handle: Handle | None = None
+    columns: tuple[str, ...] = ()
 
 
-def _any(cursors: Iterable[psycopg.Cursor[Any]]) -> bool:
-    """Whether one of the questions is answered by yes."""
-    return any(bool((cursor.fetchone() or (False,))[0]) for cursor in cursors)
+def _may_be_silent(apps: Iterable[Application]) -> bool:
+    """Whether all of them judge certain features only, of which there are mostly none."""
+    return all(rules()[app.rule.id].only is not None for app in apps)
 
 
 def _owned(window: Window, app: Application) -> Iterator[Finding]:

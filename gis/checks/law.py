@@ -85,7 +85,10 @@ class Law:
         if isinstance(table, PositionLimit):
             for scale, limit in table.limits_cm.items():
                 limits[scales == scale] = limit / 100
-            on_farm = np.isin(scales, table.farm_scales) & farm
+            on_farm = np.zeros(len(scales), bool)
+            for scale in table.farm_scales:
+                on_farm |= scales == scale
+            on_farm &= farm
             limits[on_farm] *= table.farm_factor
         return limits
 
@@ -128,7 +131,7 @@ class Law:
     def is_farm(self, codes: npt.NDArray[np.object_]) -> Bools:
         """Which codes of land use mean farm land, in any edition."""
         farm = {c for e in self._book["land_use"] if isinstance(e, LandUse) for c in e.farm}
-        return np.isin(np.array(["" if c is None else str(c) for c in codes], dtype=str), sorted(farm))
+        return np.fromiter((c is not None and str(c) in farm for c in codes), bool, len(codes))
 
     # --- networks
 

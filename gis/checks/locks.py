@@ -8,7 +8,7 @@ for the moment in which it writes; edits do not wait for it, they leave their wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
@@ -26,28 +26,31 @@ def hold_alone(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_FINDINGS])
 
 
-#: Hold the findings with other edits; false while a run writes.
-TRY_HOLD_TOGETHER = f"SELECT pg_try_advisory_xact_lock_shared({_FINDINGS}, 0)"
-_HOLD = (
+_TOGETHER = f"SELECT pg_try_advisory_xact_lock_shared({_FINDINGS}, 0)"
+_ALL = f"SELECT pg_advisory_xact_lock({_CELLS}, 0)::text"
+_SOME = (
     f"SELECT pg_advisory_xact_lock_shared({_CELLS}, 0)::text UNION ALL"  # noqa: S608 - numbers of ours
     f" SELECT pg_advisory_xact_lock({_CELLS}, cell)::text"
     " FROM (SELECT unnest(%s::integer[]) AS cell ORDER BY 1) AS cells"
 )
-_HOLD_ALL = f"SELECT pg_advisory_xact_lock({_CELLS}, 0)"
 
 
-def hold_ground(connection: psycopg.Connection[Any], boxes: Iterable[Box]) -> None:
-    """Wait for the ground of ``boxes``, and hold it alone. Where the connection is in pipeline mode, what
-    follows waits on the server.
+def hold(connection: psycopg.Connection[Any], boxes: Iterable[Box] | None) -> Callable[[], bool]:
+    """Wait for the ground of ``boxes`` (None: for none), and hold it alone; then hold the findings with other
+    edits. Gives what tells whether they could be: not while a run writes. Where the connection is in pipeline
+    mode, what follows waits on the server.
 
     In one call locks are always taken in one order, so that no two edits wait for each other.
     """
-    cells = _cells(boxes)
-    # 0 is all the ground: the others hold it together, a very large edit alone.
-    if cells:
-        connection.execute(_HOLD, [sorted(cells)])
+    if boxes is None:
+        asked = connection.execute(f"{_TOGETHER}::text")
     else:
-        connection.execute(_HOLD_ALL)
+        cells = _cells(boxes)
+        # 0 is all the ground: the others hold it together, a very large edit alone.
+        ground = _SOME if cells else _ALL
+        asked = connection.execute(f"{ground} UNION ALL {_TOGETHER}::text", [sorted(cells)] if cells else [])
+    # the parts of a UNION ALL are worked out one after the other
+    return lambda: bool(asked.fetchall()[-1][0] == "true")
 
 
 def _cells(boxes: Iterable[Box]) -> set[int]:

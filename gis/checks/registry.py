@@ -31,6 +31,23 @@ _COMMON = ("severity", "reject")
 _TOLD: set[str] = set()
 
 
+class Unsure(Exception):  # noqa: N818
+    """A change may matter to findings that are not about the changed feature, after all."""
+
+
+@dataclass(frozen=True)
+class About:
+    """How a local rule of pairs judges the change of one feature by the pairs that it is in.
+
+    ``within(app, setting, change)``: how far (units of the storage CRS) from the feature everything lies that
+    decides findings about it; None where the change may matter to others. ``run(window, app, change)``: the
+    findings about it in a window that holds all of that; may raise Unsure.
+    """
+
+    within: Callable[[Application, Any, Any], float | None]
+    run: Callable[[Window, Application, Any], Iterable[Finding]]
+
+
 @dataclass(frozen=True)
 class Implementation:
     """A rule with its code. ``needs``: what a local rule reads. ``also``: what a local rule says of layers
@@ -39,7 +56,7 @@ class Implementation:
     For edits: ``decided``: what decides the findings of a global rule (None: perhaps everything); ``edits``:
     False when a global rule does not judge edits at all; ``steady``: whether an edit of geometry alone leaves
     its findings as they are; ``only``: condition on rows of a judged layer, and where none in a window holds
-    it, a local rule finds nothing there.
+    it, a local rule finds nothing there; ``about``: see About.
     """
 
     rule: Rule
@@ -50,6 +67,7 @@ class Implementation:
     edits: bool = True
     steady: Callable[[Window, Application, Iterable[Any]], bool] | None = None
     only: Composable | None = None
+    about: About | None = None
 
 
 _FOUND: dict[str, Implementation] = {}
@@ -64,10 +82,13 @@ def reads(*columns: str, reach: float = 0.0, alone: bool = False, shape: bool = 
     return needs
 
 
-def local(rule: Rule, needs: Needs, only: Composable | None = None) -> Callable[[Local], Local]:
-    """Registers the implementation of a local rule: ``@local(RULE, needs=...)``; ``only``: Implementation."""
+def local(
+    rule: Rule, needs: Needs, only: Composable | None = None, about: About | None = None
+) -> Callable[[Local], Local]:
+    """Registers the implementation of a local rule: ``@local(RULE, needs=...)``; ``only``, ``about``:
+    Implementation."""
     assert rule.scope == "local", rule.id
-    return _register(Implementation(rule, None, needs, only=only))
+    return _register(Implementation(rule, None, needs, only=only, about=about))
 
 
 def whole(

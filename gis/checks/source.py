@@ -20,8 +20,16 @@ EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)
 #: place. Boxes that cover EVERYWHERE, and NOWHERE, are a whole city. Our tables forbid such geometry.
 NOWHERE: Box = (np.nan, np.nan, np.nan, np.nan)
 
+#: Beyond any plane CRS (m); PostGIS wants finite boxes.
+_FAR = 1e12
+
 #: Columns that every Features has as attributes; rules may ask for them by name, too.
 SYSTEM_COLUMNS = ("fid", "asset_id", "owner")
+
+
+def bounded(box: Box) -> list[float]:
+    """The four sides, finite."""
+    return [min(max(float(side), -_FAR), _FAR) for side in box]
 
 
 #: Features that a process holds of something that may be as large as the city.

@@ -58,9 +58,9 @@ class Approaches:
         yield from np.split(order, steps) if len(order) else []
 
 
-def approaches(works: Works, law: Law) -> Approaches:
+def approaches(works: Works, law: Law, of: int | None = None) -> Approaches:
     """Pairs of segments of different lines, not joined, that break the horizontal or vertical clearance
-    (before containers are looked at)."""
+    (before containers are looked at); ``of``: only those of this line."""
     limits = _Limits(works, law)
     start, end, line = _segments(works)
     kept = _distinct(works)[line]
@@ -68,9 +68,17 @@ def approaches(works: Works, law: Law) -> Approaches:
     reach = works.half_width + limits.farthest
     shapes = shapely.linestrings(np.stack([start[:, :2], end[:, :2]], axis=1))
     tree = shapely.STRtree(shapes)
-    one, other = tree.query(shapes, predicate="dwithin", distance=reach[line] / works.unit)
-    wanted = line[one] < line[other]
-    one, other = one[wanted], other[wanted]
+    asked = np.arange(len(shapes)) if of is None else np.flatnonzero(line == of)
+    one, other = tree.query(shapes[asked], predicate="dwithin", distance=reach[line[asked]] / works.unit)
+    one = asked[one]
+    if of is None:
+        wanted = line[one] < line[other]
+        one, other = one[wanted], other[wanted]
+    else:
+        apart = line[one] != line[other]
+        one, other = one[apart], other[apart]
+        after = line[one] > line[other]
+        one, other = np.where(after, other, one), np.where(after, one, other)
     found = [
         _judged(works, limits, start, end, line, one[k : k + _PORTION], other[k : k + _PORTION])
         for k in range(0, max(len(one), 1), _PORTION)

@@ -85,15 +85,17 @@ class Works:
         return shapely.STRtree(self.geometry)
 
 
-def works_needs(app: Application, catalogue: Catalogue, reach: float) -> Iterator[Need]:
-    """What works_of reads of the application's layers, ``reach`` metres around a window."""
+def works_needs(
+    app: Application, catalogue: Catalogue, reach: float, *, alone: bool = False
+) -> Iterator[Need]:
+    """What works_of reads of the application's layers, ``reach`` metres around a window (``alone``: Need)."""
     for work in catalogue.works:
         if work.layer in app.layers:
             layer = catalogue.layers[work.layer]
             # Where a container shelters two lines, the place of their finding is another, far along them.
             centred = not any(other.container for other in catalogue.works if other.layer == work.layer)
             columns = columns_of([*work.fields(), *_present(layer)])
-            yield Need(work.layer, columns, reach * UNITS, centred=centred)
+            yield Need(work.layer, columns, reach * UNITS, centred=centred, alone=alone)
 
 
 def works_of(window: Window, app: Application) -> Works:
@@ -107,16 +109,21 @@ def works_of(window: Window, app: Application) -> Works:
 def build(defs: Iterable[WorkDef], features: Callable[[str], Features], unit: float = 1.0) -> Works:
     """The works that ``defs`` choose, each by the first that does. Points, polygons and lines of no length
     are left out."""
-    defs = list(defs)
     taken: dict[str, Bools] = {}
-    parts, chosen = [], []
+    # Mostly few of them are near an edit.
+    parts, chosen, kept = [], [], []
     for work in defs:
         part = features(work.layer)
+        if not len(part):
+            continue
         free = taken.setdefault(work.layer, ~_line(part))
         mine = selected(part, work) & ~free
-        free |= mine
-        parts.append(part)
-        chosen.append(np.flatnonzero(mine))
+        if mine.any():
+            free |= mine
+            parts.append(part)
+            chosen.append(np.flatnonzero(mine))
+            kept.append(work)
+    defs = kept
     found = Members(parts, chosen)
     columns = [_sizes(work, part, which) for work, part, which in zip(defs, parts, chosen, strict=True)]
     sizes = np.concatenate([*columns, np.empty((0, 5))])

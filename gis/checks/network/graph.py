@@ -41,6 +41,8 @@ REACH = 4.0
 CHAIN = 0.1
 #: Neighbours within the cluster distance, per place, above which places are thinned out first.
 _CROWD = 50
+#: Places up to which they are compared one by one.
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,8 @@ def cluster_places(xy: Floats, distance: float) -> tuple[Ints, Floats]:
     Places no farther apart than ``distance``, directly or by a chain, are one cluster. It lies at its
     first place in the order of x and y, and clusters are numbered in that order.
     """
+    if len(xy) <= _FEW:
+        return _few_places(xy.tolist(), distance)
     places, inverse = np.unique(xy[:, 0] + 1j * xy[:, 1], return_inverse=True)
     labels, count = _linked(np.stack([places.real, places.imag], axis=1), distance)
     first = np.full(count, len(places))
@@ -267,6 +271,27 @@ def cluster_places(xy: Floats, distance: float) -> tuple[Ints, Floats]:
     rank[order] = np.arange(count)
     at = places[first[order]]
     return rank[labels[inverse]], np.stack([at.real, at.imag], axis=1)
+
+
+def _few_places(xy: list[list[float]], distance: float) -> tuple[Ints, Floats]:
+    """cluster_places of what is around an edit, where arrays and trees take longer than numbers."""
+    places = sorted({(x, y) for x, y in xy})
+    first = list(range(len(places)))
+    for n, (x, y) in enumerate(places):
+        for m in range(n + 1, len(places)):
+            east, north = places[m][0] - x, places[m][1] - y
+            if east > distance:
+                break
+            # as SciPy's tree compares
+            if east * east + north * north <= distance * distance:
+                one, other = first[n], first[m]
+                if one != other:
+                    low, high = min(one, other), max(one, other)
+                    first = [low if of == high else of for of in first]
+    clusters = {of: number for number, of in enumerate(sorted(set(first)))}
+    number = {place: clusters[of] for place, of in zip(places, first, strict=True)}
+    numbers = np.array([number[x, y] for x, y in xy], dtype=np.int64)
+    return numbers, np.array([places[of] for of in clusters], dtype=np.float64).reshape(-1, 2)
 
 
 def _linked(places: Floats, distance: float) -> tuple[Ints, int]:

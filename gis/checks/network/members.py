@@ -71,6 +71,8 @@ class Members:
     def chosen(self, selectors: Iterable[Selector]) -> Bools:
         """(n) members that one of the selectors chooses."""
         found = np.zeros(len(self), bool)
+        if not len(self):
+            return found
         by_part = [np.zeros(len(part), bool) for part in self.parts]
         for selector in selectors:
             for part, mask in zip(self.parts, by_part, strict=True):
@@ -119,7 +121,11 @@ def selected(features: Features, selector: Selector) -> Bools:
 def one_of(column: npt.NDArray[Any], values: Values) -> Bools:
     """Where a column holds one of the values; null never does."""
     if column.dtype != object:
-        numbers = [float(v) for v in values if not isinstance(v, str)]
-        return np.isin(column, np.array(numbers, dtype=np.float64))
+        # np.isin takes longer for few rows, as around an edit, and for few values.
+        found = np.zeros(len(column), bool)
+        for value in values:
+            if not isinstance(value, str):
+                found |= column == float(value)
+        return found
     wanted = set(values)
     return np.fromiter((value in wanted for value in column), bool, len(column))

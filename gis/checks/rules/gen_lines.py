@@ -167,7 +167,8 @@ def _meetings(parts: Lines) -> shapely.Geometry:
 def gen_06(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.sound(layer)
-        lines = np.isin(shapely.get_type_id(features.geometry), (1, 2, 5))
+        types = shapely.get_type_id(features.geometry)
+        lines = (types == 1) | (types == 2) | (types == 5)
         rows = np.flatnonzero(lines & window.owns(corner(features.boxes)))
         for index in rows[~shapely.is_simple(features.geometry[rows])]:
             where = _crossing(features.geometry[index])

@@ -163,7 +163,8 @@ def _wrong_type(features: Features) -> np.ndarray:
     there = (types >= 0) & ~shapely.is_empty(features.geometry)
     if wanted == "Geometry":
         return np.asarray(there & (types == 7))
-    right = np.isin(types, _TYPE_IDS[wanted.removeprefix("Multi")])
+    single, multi = _TYPE_IDS[wanted.removeprefix("Multi")]
+    right = (types == single) | (types == multi)
     if not wanted.startswith("Multi"):
         right &= shapely.get_num_geometries(features.geometry) == 1
     return np.asarray(there & ~right)

@@ -179,6 +179,8 @@ def net_07(window: Window, app: Application) -> Iterator[Finding]:
 @local(NET_05, needs=graph_needs)
 def net_05(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
+    if len(graph.lines) < 2:
+        return
     snap = snap_m(graph, app) / unit
     limit = app.number("height_m")
     crowd = _Crowd(_CELL_M / unit)

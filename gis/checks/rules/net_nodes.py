@@ -134,6 +134,8 @@ def _pair(graph: Graph, line: int, other: int) -> list[tuple[Features, int]]:
 def net_04(window: Window, app: Application) -> Iterator[Finding]:
     graph = graph_of(window, app)
     node, line, other = _plain_joints(window, graph)
+    if not len(node):
+        return
     network = graph.network
     names = [*network.steady, network.tier, network.line_class, *network.meshed, *network.both_ways, "status"]
     same = graph.lines.part[line] == graph.lines.part[other]
@@ -150,6 +152,8 @@ def net_04(window: Window, app: Application) -> Iterator[Finding]:
 def net_13(window: Window, app: Application) -> Iterator[Finding]:
     graph = graph_of(window, app)
     node, line, other = _plain_joints(window, graph)
+    if not len(node):
+        return
     changes = np.zeros((len(graph.network.steady), len(node)), bool)
     for number, name in enumerate(graph.network.steady):
         column = graph.lines.column(name)

@@ -59,16 +59,18 @@ XLY_01 = Rule(
 
 
 def _under_needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
-    yield from works_needs(app, catalogue, 0.0)
+    yield from works_needs(app, catalogue, 0.0, alone=True)
     yield from needs(app, catalogue, app.against, 0.0)
 
 
 @local(XLY_01, needs=_under_needs)
 def xly_01(window: Window, app: Application) -> Iterator[Finding]:
     limit = app.number("inside_m")
-    works = works_of(window, app)
     for against in app.against:
         buildings = window.sound(against)
+        if not len(buildings):
+            continue
+        works = works_of(window, app)
         line, building = buildings.tree.query(works.geometry, predicate="intersects")
         kept = meant(app, buildings)[building]
         line, building = line[kept], building[kept]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import shapely
 
+from gis.checks.concern import Change
 from gis.checks.crossing.approach import Approaches, approaches
 from gis.checks.crossing.exempt import HOP, hop, sheltered
 from gis.checks.crossing.works import WIDEST, Works, works_needs, works_of
@@ -14,8 +15,9 @@ from gis.checks.features import Floats, Ints
 from gis.checks.findings import finding
 from gis.checks.law import law_of
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.registry import local
-from gis.checks.window import Need, Window
+from gis.checks.network.graph import unit_m
+from gis.checks.registry import About, Unsure, local
+from gis.checks.window import Need, Setting, Window
 from layers.model import Text
 from layers.registry import Catalogue
 
@@ -102,13 +104,60 @@ def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
     return works_needs(app, catalogue, REACH)
 
 
-@local(XLY_03, needs=_needs)
+def _within(_: Application, setting: Setting, change: Change) -> float | None:
+    """Of a line that shelters nothing and joins no two others, only its own pairs change. The place of a pair
+    may be on the other line, and what shelters them beside that."""
+    unit = unit_m(setting.city)
+    if any(work.container for work in setting.catalogue.works if work.layer == change.layer):
+        return None
+    shapes = [shape for shape in (change.old, change.new) if shape is not None]
+    if any(shapely.length(shape) * unit <= HOP for shape in shapes):
+        return None
+    return (REACH + WIDEST) / unit
+
+
+def _of_plan(window: Window, app: Application, change: Change) -> Iterator[Finding]:
+    works, near = _pairs_of(window, app, change)
+    yield from _findings(window, app, works, near.take(~near.crossing), "plan")
+
+
+def _of_heights(window: Window, app: Application, change: Change) -> Iterator[Finding]:
+    works, near = _pairs_of(window, app, change)
+    yield from _findings(window, app, works, near.take(near.crossing), "vertical")
+
+
+def _pairs_of(window: Window, app: Application, change: Change) -> tuple[Works, Approaches]:
+    """The approaches of one line. Raises Unsure where it is, or was, drawn over another: of copies one is
+    told of alone (approach.approaches)."""
+    works = works_of(window, app)
+    law = law_of(window.setting.city, window.setting.today)
+
+    def compute() -> Approaches:
+        line = next((n for n in range(len(works)) if _is(works, n, change)), None)
+        boxes = shapely.bounds(works.geometry)
+        for shape in (change.old, change.new):
+            same = (boxes == shapely.bounds(shape)).all(axis=1) if shape is not None else np.zeros(0, bool)
+            if any(n != line for n in np.flatnonzero(same)):
+                raise Unsure
+        if line is None:
+            return approaches(works, law).take(np.zeros(0, np.int64))
+        return approaches(works, law, line)
+
+    return works, window.memo(("approaches of", app.layers, change.layer, change.fid), compute)
+
+
+def _is(works: Works, line: int, change: Change) -> bool:
+    features, index = works.about(line)
+    return features.layer.id == change.layer and int(features.fid[index]) == change.fid
+
+
+@local(XLY_03, needs=_needs, about=About(_within, _of_plan))
 def xly_03(window: Window, app: Application) -> Iterator[Finding]:
     works, near = _approaches(window, app)
     yield from _findings(window, app, works, near.take(~near.crossing), "plan")
 
 
-@local(XLY_04, needs=_needs)
+@local(XLY_04, needs=_needs, about=About(_within, _of_heights))
 def xly_04(window: Window, app: Application) -> Iterator[Finding]:
     works, near = _approaches(window, app)
     yield from _findings(window, app, works, near.take(near.crossing), "vertical")

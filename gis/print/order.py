@@ -19,7 +19,7 @@ from layers.raster import RasterLayer
 from layers.registry import Catalogue, Layer
 
 PRINT: Final = ("center", "scale", "paper", "orientation", "layers", "title", "lang", "f")
-IMAGE: Final = ("bbox", "center", "scale", "width", "height", "layers", "lang", "f")
+IMAGE: Final = ("bbox", "center", "scale", "width", "height", "layers", "filter", "lang", "f")
 
 SCALES: Final = (100, 50_000)
 #: Letters of a title.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -252,8 +254,8 @@ def test_an_order_may_filter(running: Server) -> None:
     points = read(answer).symbols()
     assert len(points) == 2
     assert points[1][0] - points[0][0] == pytest.approx(80, abs=0.03)
-    json = {"op": "=", "args": [{"property": "asset_id"}, "water_hydrant-s5"]}
-    assert len(read(post(running, json={**order, "filter": {"water_hydrant": json}})).symbols()) == 1
+    tree = {"op": "=", "args": [{"property": "asset_id"}, "water_hydrant-s5"]}
+    assert len(read(post(running, json={**order, "filter": {"water_hydrant": tree}})).symbols()) == 1
     wrong = [
         ({**order, "filter": {"water_pipe": "TRUE"}}, 400),
         ({**order, "filter": {"water_hydrant": "asset_id = "}}, 400),
@@ -287,6 +289,9 @@ def test_an_order_may_filter(running: Server) -> None:
         "/image?bbox=-180,-80,180,80",
         "/image?center=106.7,10.78",
         f"/image?center={CENTER}&scale=1000&width=100000",
+        f"/image?center={CENTER}&scale=1000&filter=water_pipe",
+        f"/image?center={CENTER}&scale=1000&filter=%7B%22water_pipe%22%3A%22diameter_mm%20%3E%22%7D",
+        f"/image?center={CENTER}&scale=1000&layers=water_pipe&filter=%7B%22water_hydrant%22%3A%22TRUE%22%7D",
     ],
 )
 def test_what_cannot_be_is_told(running: Server, address: str) -> None:
@@ -315,3 +320,9 @@ def test_an_image_shows_its_box(running: Server) -> None:
     box = f"{lon - 0.0008},{lat - 0.0005},{lon + 0.0008},{lat + 0.0005}"
     whole = running.get(f"/image?bbox={box}&width=800&height=500")
     assert Image.open(io.BytesIO(whole.content)).size == (800, 500)
+    one = quote(json.dumps({"water_hydrant": "asset_id = 'water_hydrant-s6'"}))
+    some = running.get(f"{answer.request.url.raw_path.decode()}&filter={one}")
+    assert some.status_code == 200, some.text
+    left = np.asarray(Image.open(io.BytesIO(some.content)).convert("RGB")).astype(int)
+    shown = [bool(np.abs(left[240, round(320 + n * step)] - ground).max() > 60) for n in (-1, 0, 1)]
+    assert shown == [False, True, False]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gis.api.ogc.openapi_parts import query, ref, schema_ref
+from gis.api.print.filters import MOST_ADDRESS
 from gis.print.order import MOST_TITLE, SCALES, SIDES
 from gis.print.sheet import ORIENTATIONS, PAPERS
 
@@ -58,6 +59,12 @@ def parameters(language: str, _languages: Sequence[str] = ()) -> dict[str, Any]:
         "imageScale": scale,
         "imageWidth": one("width", {**side, "default": 800}, "Chiều rộng (điểm ảnh)", "Width in pixels"),
         "imageHeight": one("height", {**side, "default": 600}, "Chiều cao (điểm ảnh)", "Height in pixels"),
+        "imageFilter": one(
+            "filter",
+            {"type": "string", "maxLength": MOST_ADDRESS},
+            'CQL2 theo lớp, là JSON: {"water_pipe": "diameter_mm >= 200"}',
+            'CQL2 by layer, as JSON: {"water_pipe": "diameter_mm >= 200"}',
+        ),
         "imageFormat": one("f", {"type": "string", "enum": ["png"]}, "Định dạng", "Format"),
     }
 
@@ -98,7 +105,8 @@ def paths() -> dict[str, Any]:
         for name in ("Center", "Scale", "Paper", "Orientation", "Title", "Format")
     ]
     picture = [
-        ref("parameters", f"image{name}") for name in ("Box", "Center", "Scale", "Width", "Height", "Format")
+        ref("parameters", f"image{name}")
+        for name in ("Box", "Center", "Scale", "Width", "Height", "Filter", "Format")
     ]
     return {
         "/print": {

@@ -18,7 +18,7 @@ from gis.api.features.leaving import while_connected
 from gis.api.features.values import text_value
 from gis.api.negotiate import choose_format, choose_language, has_current, known_parameters, page_etag
 from gis.api.print.desk import Desk
-from gis.api.print.filters import conditions_of
+from gis.api.print.filters import conditions_of, filters_of_address
 from gis.api.problems import Refusal
 from gis.api.raster.work import studio_of
 from gis.api.state import State, state_of
@@ -61,7 +61,10 @@ async def get_image(request: Request) -> Response:
         text_value(value, name)
     choose_format(request, {"png": (PNG,)})
     language = choose_language(request, state.city.languages)
-    wish = read_image(given, state.catalogue, language, state.city.crs.storage)
+    storage = state.city.crs.storage
+    wish = read_image(given, state.catalogue, language, storage)
+    filters = filters_of_address(given["filter"]) if "filter" in given else {}
+    wish = with_conditions(wish, conditions_of(filters, wish.layers, storage, body=False))
     headers = _headers(language, PNG)
     if request.method == "HEAD":
         return Response(headers=headers)

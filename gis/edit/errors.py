@@ -124,6 +124,8 @@ class Rejected(EditError):  # noqa: N818
         )
         self.findings = tuple(findings)
         self.warnings = tuple(warnings)
+        #: What a dry run of an operation worked out, for whoever mends it with further changes.
+        self.told: dict[str, Any] = {}
 
 
 class Uncertain(DatabaseError):  # noqa: N818

@@ -114,7 +114,7 @@ def _duplicate(layer: Layer, name: str | None, at: str) -> Duplicate:
         if name is not None and index.name_on(layer.id) == name and index.suffix[-1] == "key":
             fields = index.suffix[:-1]
             words = " and ".join(fields)
-            place = pointer("properties", fields[0])
+            place = pointer("properties", fields[-1])  # the number within the others
             return Duplicate(
                 f"another feature of {layer.id} has the same {words}",
                 hint="values of a key are given once; take another, or change that feature first",

@@ -240,6 +240,7 @@ class Making:
         more: dict[str, Any] = {"findings": self.told(rejected.findings)}
         if rejected.warnings:
             more["warnings"] = self.told(rejected.warnings)
+        more |= rejected.told
         first = more["findings"][0]
         return problem(
             rejected.status,

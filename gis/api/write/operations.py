@@ -18,7 +18,7 @@ from gis.api.state import State, state_of
 from gis.api.write.changeset_body import MOST_TEXT
 from gis.api.write.making import MOST_TOLD, Making, forbidden
 from gis.edit.conflict import geojson
-from gis.edit.errors import Clash, Conflict, Invalid
+from gis.edit.errors import Clash, Conflict, Invalid, Rejected
 from gis.edit.idempotency import Keeper
 from gis.edit.model import Changeset, Create, Delete, FeatureChange, Ref
 from gis.edit.operations.asked import Asked
@@ -91,7 +91,12 @@ def _made(operation: Operation, making: Making, document: Any, keeper: Keeper | 
     if making.dry_run:
         told["changes"] = _shown(plan, making)
     changeset = Changeset(plan.changes, comment, source, kind="operation", lenient=making.lenient)
-    return making.store(changeset, keeper, told)
+    try:
+        return making.store(changeset, keeper, told)
+    except Rejected as rejected:
+        if making.dry_run:
+            rejected.told = told
+        raise
 
 
 def _layers(state: State) -> Callable[[str], Layer | None]:

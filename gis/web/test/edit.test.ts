@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Contacts } from "../src/edit/contacts.ts";
 import { type Content, Draft, draftsOf, parsed, type Store } from "../src/edit/draft.ts";
 import {
   areaOf,
@@ -244,4 +245,27 @@ test("only changes in view are looked at", () => {
   assert.equal(at([106.5, 10.5, 106.6, 10.6]), true);
   assert.equal(at([108, 10.5, 109, 10.6]), false);
   assert.equal(at(null), true);
+});
+
+test("a pointer that comes down sets one place, whatever browsers tell of it", () => {
+  const contacts = new Contacts();
+  const down = (pointerId: number, clientX: number, clientY: number): void => contacts.begin({ pointerId, clientX, clientY });
+  assert.ok(contacts.take({ clientX: 0, clientY: 0 })); // nobody saw it come down
+  down(2, 100, 100);
+  assert.ok(contacts.take({ clientX: 101, clientY: 100 })); // MapLibre's own event of a finger that rests
+  assert.ok(!contacts.take({ pointerId: 2, clientX: 100, clientY: 100 })); // a click when it goes up
+  assert.ok(!contacts.take({ pointerId: 2, clientX: 100, clientY: 100 })); // and the browser's context menu
+  // A click that is told of after the next finger came down is still of its own.
+  down(3, 300, 300);
+  down(4, 340, 325);
+  assert.ok(contacts.take({ pointerId: 3, clientX: 300, clientY: 300 }));
+  assert.ok(contacts.take({ clientX: 340, clientY: 325 }));
+  assert.ok(!contacts.take({ pointerId: 4, clientX: 340, clientY: 325 }));
+  // Twice at one place are two; a mouse has one id for all its clicks.
+  down(1, 50, 50);
+  assert.ok(contacts.take({ pointerId: 1, clientX: 50, clientY: 50 }));
+  down(1, 50, 50);
+  assert.ok(contacts.take({ pointerId: 1, clientX: 50, clientY: 50 }));
+  down(6, 50, 50);
+  assert.ok(contacts.take({ clientX: 50, clientY: 50 }));
 });

@@ -7,7 +7,7 @@ import { language } from "../i18n.ts";
 import { apiJson } from "../server.ts";
 import type { Layer } from "../types.ts";
 import { type Draft, newKey } from "./draft.ts";
-import { drawn, moveVertex, type Path, removeVertex, type Shape, vertexAt } from "./geometry.ts";
+import { distance, drawn, moveVertex, type Path, removeVertex, type Shape, vertexAt } from "./geometry.ts";
 import { Ground } from "./ground.ts";
 import { type Change, keyOf, Pending, type Properties, result, type Standing } from "./pending.ts";
 import type { Conflict } from "./merge.ts";
@@ -15,6 +15,9 @@ import { type Judgement, Sender } from "./sender.ts";
 import { nearestSegment, type Snap } from "./snap.ts";
 import { Stage } from "./stage.ts";
 import { defaults, type Schema } from "./values.ts";
+
+/** Metres between places that are one. */
+const SAME_M = 0.0005;
 
 export interface Chosen {
   layer: Layer;
@@ -258,15 +261,25 @@ export class Editor {
   }
 
   #click(event: MapMouseEvent): void {
-    const { justDragged, justPressed } = this.stage;
-    this.stage.justDragged = this.stage.justPressed = false;
-    if (justDragged || justPressed) return;
+    const { justDragged } = this.stage;
+    this.stage.justDragged = false;
+    if (!this.stage.contacts.take(event.originalEvent) || justDragged) return;
     const { mode } = this;
-    if (mode.kind === "draw") this.addPoint(this.stage.place(event));
+    if (mode.kind === "draw") this.#drawAt(event, mode);
     else if (mode.kind === "place") {
       const place = this.stage.place(event);
       mode.done(place, this.stage.lastSnap);
     } else this.#pick(event, mode.kind === "feature" ? mode : null);
+  }
+
+  /** A vertex; on the last one (so by a double click, too) or on an area's first one, the end. */
+  #drawAt(event: MapMouseEvent, { geometry, points }: Extract<Mode, { kind: "draw" }>): void {
+    const last = points.at(-1);
+    const place = this.stage.place(event);
+    const again = last !== undefined && (this.stage.isOn(last, event) || distance(place, last) < SAME_M);
+    const closes = geometry.endsWith("Polygon") && points.length > 2 && this.stage.isOn(points[0], event);
+    if (closes || again) void this.finish();
+    else this.addPoint(place);
   }
 
   /** A finger that rested: the place as it is, without snapping. */
@@ -279,7 +292,6 @@ export class Editor {
     this.stage.snapping = false;
     this.#click(event);
     this.stage.snapping = before;
-    this.stage.justPressed = true;
   }
 
   #pick(event: MapMouseEvent, mode: Extract<Mode, { kind: "feature" }> | null): void {

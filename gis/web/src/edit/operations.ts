@@ -3,6 +3,7 @@
  * /operations/...), and the answer is added to the pending changes: it is checked and saved with the others, and
  * undone as one step.
  */
+import { formatValue } from "../attributes.ts";
 import { h } from "../dom.ts";
 import { pick, texts } from "../i18n.ts";
 import { apiJson, ServerError } from "../server.ts";
@@ -11,6 +12,7 @@ import type { Chosen, Editor } from "./editor.ts";
 import { Form } from "./form.ts";
 import type { Shape } from "./geometry.ts";
 import { type Change, keyOf, type Properties, type Sent, type Standing } from "./pending.ts";
+import { refusal } from "./refusals.ts";
 import { judged } from "./sender.ts";
 import { TEXTS } from "./texts.ts";
 
@@ -173,7 +175,7 @@ class Runner {
 
   #say(text: string): void {
     this.#ask.replaceChildren(h("p", { class: "edit-note trouble", role: "alert" }, text));
-    this.#ask.scrollIntoView({ block: "nearest" }); // it stands below a long form
+    this.#ask.scrollIntoView({ block: "nearest" });
   }
 
   /** Has the server work it out, and asks for what it says is missing. `without`: pending changes it stands for. */
@@ -181,24 +183,30 @@ class Runner {
     const editor = this.#editor;
     this.#ask.replaceChildren(h("p", {}, t("working")));
     try {
-      const { changes } = await apiJson<{ changes: Sent[] }>(`/operations/${operation}?dry-run=true`, {
+      const worked = await apiJson<{ changes: Sent[] }>(`/operations/${operation}?dry-run=true`, {
         method: "POST",
         headers: { "Content-Crs": `<${editor.ground.crs}>` },
         json: body,
         timeout: 60_000,
       });
-      const made = await this.#asPending(changes, `${operation} ${newKey().slice(0, 6)}`);
-      const taken = made.find((one) => !without.includes(keyOf(one)) && editor.pending.get(one.layer, one.id));
-      if (taken) {
-        this.#say(t("saveFirst"));
-        return;
-      }
-      editor.release();
-      editor.pending.put(made, without);
-      editor.context.status.say(t("done", { count: made.length }));
+      await this.#add(operation, worked.changes, without);
     } catch (error) {
       this.#refused(operation, body, without, error);
     }
+  }
+
+  /** What was worked out joins the pending changes as one step. */
+  async #add(operation: Operation, changes: readonly Sent[], without: readonly string[]): Promise<void> {
+    const editor = this.#editor;
+    const made = await this.#asPending(changes, `${operation} ${newKey().slice(0, 6)}`);
+    const taken = made.find((one) => !without.includes(keyOf(one)) && editor.pending.get(one.layer, one.id));
+    if (taken) {
+      this.#say(t("saveFirst"));
+      return;
+    }
+    editor.release();
+    editor.pending.put(made, without);
+    editor.context.status.say(t("done", { count: made.length }));
   }
 
   #refused(operation: Operation, body: Body, without: readonly string[], error: unknown): void {
@@ -206,28 +214,41 @@ class Runner {
     const again = (text: string, next: () => Body): HTMLElement =>
       h("button", { type: "button", class: "main-button", onclick: () => void this.#run(operation, next(), without) }, text);
     const problem = error instanceof ServerError ? error.problem : {};
-    const words = [problem.detail ?? (error instanceof Error ? error.message : String(error)), problem.hint].filter(Boolean).join(" ");
-    this.#say(words);
+    const broken = judgement.kind === "rejected";
+    this.#say(broken ? t("breaks") : refusal(problem, error instanceof Error ? error.message : String(error)));
     if (judgement.kind === "invalid") {
-      for (const { pointer, detail } of judgement.errors) this.#ask.append(h("p", { class: "edit-error", "data-pointer": pointer }, detail));
-      // An operation names what it lacks by pointers such as /parts/1/properties/parcel_no.
-      const lacking = judgement.errors.map(({ pointer }) => pointer).filter((pointer) => /\/properties\/[^/]+$/.test(pointer));
+      // An operation names what it lacks by pointers such as /parts/1/properties/parcel_no: those are asked for.
+      const isField = (pointer: string): boolean => /\/properties\/[^/]+$/.test(pointer);
+      const lacking = judgement.errors.map(({ pointer }) => pointer).filter(isField);
+      const others = judgement.errors.filter(({ pointer, detail }) => !isField(pointer) && detail !== problem.detail);
+      for (const { pointer, detail } of others) this.#ask.append(h("p", { class: "edit-error", "data-pointer": pointer }, detail));
       const names = new Set(lacking.map((pointer) => pointer.split("/").at(-1) ?? ""));
       if (lacking.length > 0) {
-        const form = new Form(this.#chosen.schema, {}, () => undefined, { only: [...names] });
+        const differ = problem.code === "attributes-differ";
+        const form = new Form(this.#chosen.schema, (differ && this.#chosen.standing?.properties) || {}, () => undefined, { only: [...names] });
         const fill = (): Body => {
           const values = form.values();
           return lacking.reduce((made, pointer) => placed(made, pointer, values[pointer.split("/").at(-1) ?? ""]), body);
         };
-        this.#ask.append(h("p", {}, t("needed")), form.element, again(t("go"), fill));
+        const both = h("ul", { class: "edit-findings" });
+        if (differ) void this.#compare(body, names, both);
+        this.#ask.append(h("p", {}, t(differ ? "keep" : "needed")), both, form.element, again(t("go"), fill));
       }
     }
     if (judgement.kind === "rejected") {
-      for (const { rule, message, title } of judgement.findings) this.#ask.append(h("p", { "data-rule": rule }, h("b", {}, rule), ` ${message ?? title}`));
+      const told = judgement.findings.map(({ rule, message, title }) => h("li", { "data-rule": rule }, h("b", {}, rule), ` ${message ?? title}`));
+      this.#ask.append(h("ul", { class: "edit-findings" }, ...told));
       const list = Array.isArray(body["parcels"]) ? "parcels" : Array.isArray(body["parts"]) ? "parts" : null;
       if (list && judgement.findings.every(({ rule }) => rule === "CAD-07")) {
         const unset = (body[list] as Body[]).map((one) => ({ ...one, properties: { ...(one["properties"] as Body), [LEGAL_AREA]: null } }));
         this.#ask.append(again(t("unsetArea"), () => ({ ...body, [list]: unset })));
+      }
+      // What breaks a rule alone may be right with what is changed next: the changes are judged together when they are saved.
+      const worked = problem["changes"];
+      if (Array.isArray(worked)) {
+        const add = (): void =>
+          void this.#add(operation, worked as Sent[], without).catch((problem: unknown) => this.#say(String(problem)));
+        this.#ask.append(h("button", { type: "button", class: "text-button", "data-do": "add-anyway", onclick: add }, t("addAnyway")));
       }
     }
     const inTheWay = problem["features"];
@@ -238,6 +259,23 @@ class Runner {
         const named = nodes.map(({ layer, fid, version }) => ({ layer, fid, version }));
         this.#ask.append(again(t("deleteNode", { name }), () => ({ ...body, delete_nodes: named })));
       }
+    }
+    this.#ask.scrollIntoView({ block: "nearest" }); // with what was added below
+  }
+
+  /** What the two features of a merge have where they differ. */
+  async #compare(body: Body, names: ReadonlySet<string>, list: HTMLElement): Promise<void> {
+    const { layer, standing } = this.#chosen;
+    const second = (body["second"] ?? (body["parcels"] as Body[] | undefined)?.[1]) as { fid: number };
+    try {
+      const other = await this.#editor.ground.feature(layer.id, String(second.fid));
+      for (const name of names) {
+        const field = layer.fields.find((one) => one.name === name);
+        const [a, b] = [standing, other].map((one) => formatValue(one?.properties[name], field) || t("nothing"));
+        list.append(h("li", {}, `${pick(field?.title) || name}: ${a} · ${b}`));
+      }
+    } catch (error) {
+      console.warn(error); // the fields can be filled without
     }
   }
 

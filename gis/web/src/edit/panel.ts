@@ -99,7 +99,8 @@ export class EditPanel {
       return;
     }
     const cancel = h("button", { type: "button", class: "text-button", onclick: () => this.#editor.cancel() }, t("cancel"));
-    const say = mode.kind === "draw" && mode.say === "drawing" ? t("drawing", { layer: pick(mode.layer.title) }) : mode.say;
+    const own = mode.kind === "draw" && mode.say === "drawing" ? mode : null;
+    const say = own ? t(own.geometry.endsWith("Point") ? "drawingPoint" : "drawing", { layer: pick(own.layer.title) }) : mode.say;
     if (mode.kind !== "draw") {
       const place = mode.kind === "place" ? [this.#byCoordinates((at) => mode.done(at, null))] : [];
       this.#work.replaceChildren(h("p", { role: "status" }, say), ...place, h("div", { class: "row-of-buttons" }, cancel));
@@ -184,13 +185,13 @@ export class EditPanel {
       ),
       ...(chosen.allowed ? [] : [h("p", { class: "edit-note" }, editor.sender.outbox ? t("beingSent") : t("notYours", { owner }))]),
       this.#geometry,
+      ...(chosen.allowed ? [operationButtons(editor, chosen)] : []), // above the form, which may be long
       this.#form.element,
       h(
         "div",
         { class: "row-of-buttons" },
         chosen.allowed ? h("button", { type: "button", class: "text-button", "data-do": "delete", onclick: () => editor.deleteChosen() }, t("delete")) : null,
       ),
-      ...(chosen.allowed ? [operationButtons(editor, chosen)] : []),
     );
   }
 

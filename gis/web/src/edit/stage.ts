@@ -10,6 +10,7 @@ import { formatNumber, pick, texts } from "../i18n.ts";
 import { insertVertex, moveVertex, type Path, samePath, segments, type Shape, vertices, vertexAt } from "./geometry.ts";
 import type { Ground } from "./ground.ts";
 import { type Change, keyOf, result } from "./pending.ts";
+import { Contacts } from "./contacts.ts";
 import { addStage, removeStage, SOURCE } from "./stage-style.ts";
 import { type Snap, snap, target, type Target } from "./snap.ts";
 import { TEXTS } from "./texts.ts";
@@ -19,8 +20,12 @@ const t = texts(TEXTS);
 /** Pixels within which the pointer takes hold of a vertex, and within which it snaps. */
 const HOLD = { mouse: 9, touch: 20 };
 const REACH = { mouse: 13, touch: 24 };
+/** Pixels within which a click is on a place that was drawn already. */
+const SAME = { mouse: 6, touch: 14 };
 /** Milliseconds that a finger rests before it moves without snapping. */
 const LONG_PRESS = 600;
+/** After drawing ended by a double click, whose second half is told of a moment later. */
+const DOUBLE_CLICK = 500;
 
 type Pointer = MapMouseEvent | MapTouchEvent;
 
@@ -42,8 +47,7 @@ export class Stage {
   snapping = true;
   /** A pointer that went up just now moved a vertex: the click that follows is not for anybody. */
   justDragged = false;
-  /** A finger that rested set a place: the click that browsers tell of when it goes up is not for anybody. */
-  justPressed = false;
+  readonly contacts = new Contacts();
   readonly #context: PageContext;
   readonly #ground: Ground;
   readonly #host: StageHost;
@@ -60,6 +64,7 @@ export class Stage {
   /** The kind of geometry that is being drawn; null: nothing. */
   #drawing: string | null = null;
   #frame = 0;
+  #doubleClick = 0;
   readonly #subscriptions: readonly Subscription[];
   readonly #off = new AbortController();
 
@@ -77,6 +82,10 @@ export class Stage {
       map.on("touchmove", (event) => this.#follow(event)),
       map.on("mouseout", () => this.#clearCursor()),
     ];
+    map.getCanvasContainer().addEventListener("pointerdown", (event) => this.contacts.begin(event), {
+      capture: true,
+      signal: this.#off.signal,
+    });
     // Let go wherever: also on a panel, or beside the window.
     for (const type of ["mouseup", "touchend", "touchcancel"]) {
       window.addEventListener(type, () => this.#release(), { signal: this.#off.signal });
@@ -86,6 +95,8 @@ export class Stage {
   end(): void {
     const { map } = this.#context;
     window.cancelAnimationFrame(this.#frame);
+    window.clearTimeout(this.#doubleClick);
+    map.doubleClickZoom.enable();
     for (const one of this.#subscriptions) one.unsubscribe();
     this.#off.abort();
     this.#hint.remove();
@@ -123,6 +134,7 @@ export class Stage {
 
   /** Shows what is being drawn; null: nothing is. */
   drawing(kind: string | null, points: readonly Position[] = []): void {
+    if ((kind === null) !== (this.#drawing === null)) this.#zoomByDoubleClick(kind === null);
     this.#drawing = kind;
     this.#line = points;
     if (kind === null) this.#clearCursor();
@@ -139,6 +151,21 @@ export class Stage {
     this.#snap = off ? null : snap(at, this.#targets(), reach, skip);
     this.#say(event.point, at);
     return this.#snap?.at ?? at.map((value) => Math.round(value * 1000) / 1000);
+  }
+
+  /** Whether a click is on a place that was drawn already. */
+  isOn(place: Position | undefined, { point, originalEvent }: MapMouseEvent): boolean {
+    if (!place) return false;
+    const pixel = this.#context.map.project(this.#ground.inverse(place));
+    return Math.hypot(pixel.x - point.x, pixel.y - point.y) <= (isTouch(originalEvent) ? SAME.touch : SAME.mouse);
+  }
+
+  /** Not while something is drawn: two quick clicks, or taps, are two vertices or the end of the line. */
+  #zoomByDoubleClick(on: boolean): void {
+    const { doubleClickZoom } = this.#context.map;
+    window.clearTimeout(this.#doubleClick);
+    if (!on) doubleClickZoom.disable();
+    else this.#doubleClick = window.setTimeout(() => doubleClickZoom.enable(), DOUBLE_CLICK);
   }
 
   /** The pending change that is drawn at a pixel, by its key. */
@@ -189,10 +216,7 @@ export class Stage {
 
   #begin(event: Pointer): void {
     this.justDragged = false;
-    if ("touches" in event.originalEvent) {
-      this.justPressed = false;
-      if (event.originalEvent.touches.length > 1) return;
-    }
+    if ("touches" in event.originalEvent && event.originalEvent.touches.length > 1) return;
     const handle = this.#handle(event);
     if (!handle || !this.#active) return;
     event.preventDefault();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -112,7 +113,8 @@ def test_a_valve_from_drawing_to_the_map_of_another(
     site_db: Database,
 ) -> None:
     _fid, _version, lon, lat = next(pipes)
-    second.open(f"#map=20/{lat}/{lon}&{SHOWN}")
+    with second.page.expect_response(lambda answer: "/changes/stream" in answer.url):
+        second.open(f"#map=20/{lat}/{lon}&{SHOWN}")
     page = editing(visit, lon, lat)
     before = stored(site_db, "SELECT count(*), max(fid) FROM layer.water_valve")[0]
     draw_valve(visit, lon, lat)
@@ -143,6 +145,7 @@ def test_a_valve_from_drawing_to_the_map_of_another(
     expect(page.locator(".edit-change")).to_have_count(3, timeout=60_000)
     visit.shot("page-edit-mended")
     page.fill(".edit-about [name=comment]", "Van mới")
+    asked = len(second.requests)
     started = time.monotonic()
     page.click("[data-do=save]")
     expect(page.locator(".edit-note.fine")).to_be_visible(timeout=60_000)
@@ -158,8 +161,13 @@ def test_a_valve_from_drawing_to_the_map_of_another(
     seen = time.monotonic()
     figures = {"saved_s": round(saved - started, 2), "seen_by_another_s": round(seen - saved, 2)}
     print(f"\n{figures}")
-    # Kept with the pictures and not judged: a slow machine draws for longer than the feed takes.
+    # Kept with the pictures and not judged: a slow machine draws for longer than the feed takes. What is judged:
+    # the other one was told of it by the stream, and asked for nothing but the tiles in view.
     (SHOTS / "edit-seen-by-another.json").write_text(json.dumps(figures) + "\n")
+    since = {urlsplit(url).path for url in second.requests[asked:]}
+    assert not any("/changes?" in url for url in second.requests)
+    assert sum("/changes/stream" in url for url in second.requests) == 1
+    assert since and all(path.startswith("/tiles/WebMercatorQuad/") for path in since), since
     page.evaluate(drawn, fid)
     second.shot("page-edit-second")
     rows = stored(site_db, "SELECT comment, author FROM bandoso.changeset ORDER BY id DESC LIMIT 1")
@@ -315,17 +323,41 @@ def test_editing_on_a_telephone_and_by_keyboard(
     page.touchscreen.tap(x, y)
     press(page, x + 40, y + 25)
     expect(page.locator("[data-do=finish]")).to_be_enabled()
+    # What browsers tell of the finger beside that: a click when it goes up, and a context menu of their own.
+    page.evaluate(LATE, [x + 40, y + 25])
     phone.shot("page-360-draw")
     page.tap("[data-do=finish]")
     expect(page.locator(".edit-change")).to_have_count(1)
+    expect(page.locator("select[name=vertex] option")).to_have_count(1 + 2)
     page.click(".edit-change [data-do=drop]")
     expect(page.locator(".edit-change")).to_have_count(0)
+
+    # Two quick taps at the last place end it: the map does not zoom, and no vertex is set twice.
+    zoom = page.evaluate("bandoso.map.getZoom()")
+    page.tap("[data-do=draw]")
+    page.touchscreen.tap(x, y)
+    page.touchscreen.tap(x + 40, y + 25)
+    page.touchscreen.tap(x + 40, y + 25)
+    expect(page.locator(".edit-change")).to_have_count(1)
+    expect(page.locator("select[name=vertex] option")).to_have_count(1 + 2)
+    assert page.evaluate("bandoso.map.getZoom()") == zoom
+    page.click(".edit-change [data-do=drop]")
+    expect(page.locator(".edit-change")).to_have_count(0)
+
+
+#: A click and a context menu as browsers tell of a finger that rested, with the id of that finger.
+LATE = """([clientX, clientY]) => {
+  const canvas = bandoso.map.getCanvas();
+  const told = {clientX, clientY, bubbles: true, pointerType: "touch", pointerId: window.lastFinger};
+  for (const type of ["click", "contextmenu"]) canvas.dispatchEvent(new PointerEvent(type, told));
+}"""
 
 
 def press(page: Page, x: float, y: float) -> None:
     """A finger that rests at a place."""
     session = page.context.new_cdp_session(page)
     at = [{"x": x, "y": y}]
+    page.evaluate("addEventListener('pointerdown', e => { window.lastFinger = e.pointerId; }, {once: true})")
     session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": at})
     page.wait_for_timeout(900)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

@@ -30,6 +30,7 @@ from gis.api.auth import Authenticate
 from gis.api.compress import Compress
 from gis.api.ending import on_ending
 from gis.api.features import routes as features
+from gis.api.features.formats.files import WRITERS
 from gis.api.feed_stream import Listeners
 from gis.api.findings import routes as findings
 from gis.api.guard import Guard
@@ -163,6 +164,7 @@ def build(settings: Settings, db: Database, writer: LineWriter) -> Starlette:
             app.state.tiles.shelf.close()
             studio.close()
             prints_desk.close()
+            WRITERS.close()
             await asyncio.to_thread(state.editors.close)
             await quick.stop()
             await pool.close(timeout=5)

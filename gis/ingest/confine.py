@@ -18,9 +18,6 @@ from gis.ingest import protocol, sandbox
 
 Say = Callable[[bytes, Any], None]
 
-#: What libraries and the interpreter read beside the program.
-_SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
-
 
 def take_request(stdin: BinaryIO) -> Any | None:
     """The parent's request, with its work folder made the child's own; None when the child is not needed."""
@@ -37,8 +34,7 @@ def take_request(stdin: BinaryIO) -> Any | None:
 
 def shut_in(parts: Iterable[Path], work: Path) -> None:
     """From here on the child sees the program, the delivery's files and its work folder, and no network."""
-    program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])}]
-    sandbox.shut_in([*program, *map(Path, _SYSTEM), *parts], [work])
+    sandbox.shut_in_program(parts, work)
 
 
 @contextmanager

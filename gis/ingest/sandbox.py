@@ -15,11 +15,14 @@ import platform
 import resource
 import signal
 import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+#: What libraries and the interpreter read beside the program.
+_SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 
 
@@ -68,6 +71,12 @@ def shut_in(readable: Iterable[Path], writable: Iterable[Path]) -> list[str]:
         if _seccomp():
             walls.append("seccomp")
     return walls
+
+
+def shut_in_program(parts: Iterable[Path], work: Path) -> None:
+    """From here on a child sees the program, ``parts`` and its work folder, and no network."""
+    program = [Path(p) for p in {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])}]
+    shut_in([*program, *map(Path, _SYSTEM), *parts], [work])
 
 
 def _libc() -> ctypes.CDLL:

@@ -6,6 +6,7 @@ of bandoso meanwhile: a second less for each load.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,14 +46,14 @@ class Waiting:
                 stream.close()
 
 
-def start(module: str = "gis.ingest.reader_child") -> Waiting:
-    """Start a child: ``main`` of a module."""
+def start(module: str = "gis.ingest.reader_child", channel: socket.socket | None = None) -> Waiting:
+    """Start a child: ``main`` of a module. ``channel``: its standard input and output, in place of pipes."""
     stderr = tempfile.TemporaryFile()  # noqa: SIM115
     root = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", _START.format(root=root, module=module)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE if channel is None else channel.fileno(),
+        stdout=subprocess.PIPE if channel is None else channel.fileno(),
         stderr=stderr,
         env=clean_environment(),
         cwd="/",

@@ -1,13 +1,13 @@
 """POST /export: the features that lie in an area, of several layers, as one file.
 
 Whole features, with the attributes that the caller may see. CSV, GeoJSON and DXF flow from the database to
-the client; a GeoPackage is written to a temporary file first, in portions. So memory does not grow with what
-is asked for, and a client that leaves ends the work.
+the client; a GeoPackage is written to a temporary file first, in portions and by a process of its own. So
+memory does not grow with what is asked for, and a client that leaves ends the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from gis.api.ask.params import Area, names_of, read_area, read_body, read_layers
 from gis.api.ask.reading import reading
 from gis.api.features.binding import Bind
 from gis.api.features.formats import csvstream
+from gis.api.features.leaving import beside, while_connected
 from gis.api.features.params import View
 from gis.api.features.where import Selection
 from gis.api.negotiate import known_parameters
@@ -74,20 +75,25 @@ async def export(request: Request) -> Response:
         )
         for one in layers
     ]
+    return await while_connected(request, _answer(state, parts, wanted, code))
+
+
+async def _answer(state: State, parts: Sequence[Part], wanted: str, code: int) -> Response:
+    storage, connections = state.city.crs.storage, state.reading(*(part.layer for part in parts))
     await _bounded(state, parts)
-    storage, connections = state.city.crs.storage, state.reading(*layers)
-    pieces: AsyncIterator[bytes]
+    made: AsyncGenerator[bytes]
     if wanted == "csv" and len(parts) == 1:
-        pieces = csvstream.stream(connections, parts[0].layer, parts[0].view, storage, parts[0].selection)
+        made = csvstream.stream(connections, parts[0].layer, parts[0].view, storage, parts[0].selection)
     elif wanted == "csv":
         wanted = "zip"
-        pieces = zip_of_csv(connections, parts, storage)
+        made = zip_of_csv(connections, parts, storage)
     elif wanted == "geojson":
-        pieces = geojson_file(connections, parts, storage)
+        made = geojson_file(connections, parts, storage)
     elif wanted == "dxf":
-        pieces = dxf_file(connections, parts, storage)
+        made = dxf_file(connections, parts, storage)
     else:
-        pieces = gpkg_file(connections, parts, storage)
+        made = gpkg_file(connections, parts, storage)
+    pieces = beside(made)
     first = await anext(pieces)  # what goes wrong at once is told as a problem
 
     async def all_of_it() -> AsyncIterator[bytes]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,10 +14,13 @@ import orjson
 import shapely
 from psycopg import AsyncConnection, sql
 
-from gis.api.features.formats import csvstream, geojson
+from gis.api.features.formats import csvstream, fgbstream, files, geojson
 from gis.api.features.formats.files import geometry_column
+from gis.db.copyout import binary_rows
 from gis.db.member import Connections
 from gis.db.sql import column, columns
+from gis.export import model
+from gis.export.writers import feed
 
 if TYPE_CHECKING:
     from gis.api.ask.export import Part
@@ -30,21 +32,33 @@ _STREAMS: Final = asyncio.Semaphore(2)
 
 async def _rows(
     connection: AsyncConnection[Any], part: Part, shown: Sequence[sql.Composable]
-) -> AsyncIterator[list[tuple[Any, ...]]]:
+) -> AsyncGenerator[list[tuple[Any, ...]]]:
     """``shown`` (SQL of alias ``i``) of a layer's features in order of fid, in portions."""
-    (source,) = part.selection.together()
-    names = columns([*dict.fromkeys(("fid", *(f.name for f in part.view.fields), "geom"))])
-    query = sql.SQL("SELECT {} FROM (SELECT {} FROM {} ORDER BY fid) AS i").format(
-        sql.SQL(", ").join(shown), names, sql.SQL(source)
-    )
-    async with connection.transaction(), connection.cursor(name="export", binary=True) as cursor:
-        await connection.execute("SELECT set_config('statement_timeout', %s, true)", [csvstream.TIMEOUT])
-        await cursor.execute(query, part.selection.values)
+    async with _unhurried(connection), connection.cursor(name="export", binary=True) as cursor:
+        await cursor.execute(_query(part, shown), part.selection.values)
         while rows := await cursor.fetchmany(_PORTION):
             yield rows
 
 
-async def geojson_file(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncIterator[bytes]:
+def _query(part: Part, shown: Sequence[sql.Composable]) -> sql.Composed:
+    (source,) = part.selection.together()
+    names = columns([*dict.fromkeys(("fid", *(f.name for f in part.view.fields), "geom"))])
+    return sql.SQL("SELECT {} FROM (SELECT {} FROM {} ORDER BY fid) AS i").format(
+        sql.SQL(", ").join(shown), names, sql.SQL(source)
+    )
+
+
+@asynccontextmanager
+async def _unhurried(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """A transaction whose statements may take as long as those that flow."""
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('statement_timeout', %s, true)", [csvstream.TIMEOUT])
+        yield
+
+
+async def geojson_file(
+    connections: Connections, parts: Sequence[Part], storage: int
+) -> AsyncGenerator[bytes]:
     """One FeatureCollection; each feature names its layer beside its id."""
     async with _STREAMS, connections.connection() as connection:
         yield b'{"type":"FeatureCollection","features":['
@@ -57,7 +71,7 @@ async def geojson_file(connections: Connections, parts: Sequence[Part], storage:
         yield b"\n]}\n"
 
 
-async def zip_of_csv(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncIterator[bytes]:
+async def zip_of_csv(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncGenerator[bytes]:
     """A CSV file for each layer."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -95,7 +109,7 @@ class _Sink(io.RawIOBase):
         return found
 
 
-async def dxf_file(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncIterator[bytes]:
+async def dxf_file(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncGenerator[bytes]:
     """DXF R12, which every CAD program reads: points and polylines on layers named as the collections.
 
     Heights stand where a feature has them.
@@ -145,46 +159,29 @@ def _vertices(shape: shapely.Geometry) -> list[tuple[float, float, float]]:
     return [(x, y, z) for x, y, z in xyz.tolist()]
 
 
-async def gpkg_file(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncIterator[bytes]:
-    """A GeoPackage with a table for each layer."""
-    with tempfile.TemporaryDirectory(prefix="bandoso-") as folder:
-        path = Path(folder) / "export.gpkg"
-        async with _STREAMS, connections.connection() as connection:
+async def gpkg_file(connections: Connections, parts: Sequence[Part], storage: int) -> AsyncGenerator[bytes]:
+    """A GeoPackage with a table for each layer, written by a process of its own from PostgreSQL's rows."""
+    async with _STREAMS, files.WRITERS.one(long=True) as writer:
+        await writer.begin(model.File("gpkg"))
+        async with connections.connection() as connection:
             for part in parts:
+                heights = part.layer.definition.z != "none"
+                await writer.layer(files.form_of(part.layer, part.view, heights=heights))
                 shown: list[sql.Composable] = [column(f.name, "i") for f in part.view.fields]
                 shown.append(geometry_column("gpkg", part.layer, part.view, storage))
-                empty = True
-                async for rows in _rows(connection, part, shown):
-                    await asyncio.to_thread(_append, path, part, rows, first=empty)
-                    empty = False
-                if empty:
-                    await asyncio.to_thread(_append, path, part, [], first=True)
-        with path.open("rb") as file:
-            while piece := await asyncio.to_thread(file.read, 4 * _PIECE):
-                yield piece
-
-
-def _append(path: Path, part: Part, rows: Sequence[tuple[Any, ...]], *, first: bool) -> None:
-    import pyarrow as pa
-    import pyogrio
-
-    from gis.ingest.arrow_types import ARROW
-
-    fields, layer = part.view.fields, part.layer
-    values = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
-    arrays = [pa.array(c, ARROW[f.type]) for c, f in zip(values, fields, strict=False)]
-    table = pa.table(
-        [*arrays, pa.array(values[len(fields)], pa.binary())], names=[*(f.name for f in fields), "geom"]
-    )
-    heights = layer.definition.z != "none"
-    kind = layer.definition.geometry
-    pyogrio.write_arrow(
-        table,
-        path,
-        layer=layer.id,
-        driver="GPKG",
-        geometry_name="geom",
-        geometry_type="Unknown" if kind == "Geometry" else kind + (" Z" if heights else ""),
-        crs=f"EPSG:{part.view.crs.code}",
-        append=not first or path.exists(),
-    )
+                statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(_query(part, shown))
+                async with _unhurried(connection):
+                    rows = binary_rows(
+                        connection,
+                        statement,
+                        part.selection.values,
+                        most_rows=_PORTION,
+                        most_bytes=fgbstream.BYTES,
+                    )
+                    await feed(writer, rows)
+        await writer.send(model.END)
+        await writer.piece()
+        file = writer.made()
+    with file:
+        while piece := await asyncio.to_thread(file.read, 4 * _PIECE):
+            yield piece

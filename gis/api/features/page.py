@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from psycopg import AsyncConnection, sql
 from psycopg.errors import InternalError_
@@ -17,6 +17,7 @@ from gis.api.features.asof import require_known
 from gis.api.features.count import count, known_count
 from gis.api.features.filters.reader import invalid
 from gis.api.features.formats import csvstream, csvtext, fgbstream, files, geojson
+from gis.api.features.leaving import beside
 from gis.api.features.paging import Count, Cursor, make_token
 from gis.api.features.params import FORMATS, ItemsQuery, sort_signature
 from gis.api.features.query import PageForm, record_page, stored_page, text_page
@@ -27,9 +28,6 @@ from gis.api.state import State
 from gis.db.sql import column
 from layers.model import FieldDef
 from layers.registry import Layer
-
-#: Files are made by as many threads of a process at a time.
-_WRITERS: Final = asyncio.Semaphore(2)
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,10 @@ async def _whole(asked: Asked, query: ItemsQuery, selection: Selection) -> Respo
         async with connections.connection() as connection:
             await require_known(connection, asked.layer, query.as_of)
     if asked.output == "fgb":
-        pieces = fgbstream.stream(connections, asked.layer, query, asked.storage, selection)
+        made = fgbstream.stream(connections, asked.layer, query.view, asked.storage, selection)
     else:
-        pieces = csvstream.stream(connections, asked.layer, query.view, asked.storage, selection)
+        made = csvstream.stream(connections, asked.layer, query.view, asked.storage, selection)
+    pieces = beside(made)
     first = await anext(pieces)  # what is wrong with the request is told before the answer begins
 
     async def all_of_it() -> AsyncIterator[bytes]:
@@ -247,8 +246,7 @@ async def _body(
         return await asyncio.to_thread(csvtext.write, names, table, kinds)
     if asked.output in ("fgb", "gpkg"):
         table = [r[: len(view.fields) + 1] for r in rows.records]
-        async with _WRITERS:
-            return await asyncio.to_thread(files.write, asked.output, layer, view, view.fields, table)
+        return await files.write(asked.output, layer, view, table)
     tail = _tail(asked, rows, matched, further)
     if asked.output == "html":
         from gis.api.features.formats import page as pages

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
@@ -47,20 +48,22 @@ _FORMS: Final = {
 
 async def stream(
     connections: Connections, layer: Layer, view: View, storage: int, selection: Selection
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The file in pieces, in order of fid. The first comes when the statement runs."""
     shapes = geometry_columns(layer, view, storage)
     names = [*(f.name for f in view.fields), *(name for name, _ in shapes)]
     statement = _statement(view.fields, shapes, selection)
     async with STREAMS, connections.connection() as connection, connection.transaction():
         await connection.execute("SELECT set_config('statement_timeout', %s, true)", [TIMEOUT])
-        async for piece in _copied(connection, statement, selection.values, _head(names)):
-            yield piece
+        pieces = _copied(connection, statement, selection.values, _head(names))
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
 
 
 async def _copied(
     connection: AsyncConnection[Any], statement: sql.Composed, values: dict[str, object], head: bytes
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     async with connection.cursor() as cursor, cursor.copy(statement, values) as copy:
         yield head
         piece = bytearray()

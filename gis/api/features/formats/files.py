@@ -1,23 +1,26 @@
-"""FlatGeobuf and GeoPackage, written by GDAL in a thread to a temporary file that is gone afterwards.
+"""FlatGeobuf and GeoPackage: what of a layer goes into a file, and a page as one.
 
+Files are written by processes of their own (gis.export), with GDAL, which a serving process never imports.
 Coordinates stand in traditional order (x east), as both formats want it whatever the CRS's axes.
 FlatGeobuf has one dimension for all: where only some features have heights, the others get NaN, not 0.
 """
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
+import pickle
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from psycopg import sql
 
 from gis.api.features.params import View
-from layers.model import FieldDef
+from gis.export import model
+from gis.export.writers import Writers
 from layers.registry import Layer
 
-_DRIVERS: Final = {"fgb": "FlatGeobuf", "gpkg": "GPKG"}
+#: Those of this process.
+WRITERS: Final = Writers()
 
 
 def geometry_column(output: str, layer: Layer, view: View, storage: int) -> sql.Composed:
@@ -34,54 +37,27 @@ def geometry_column(output: str, layer: Layer, view: View, storage: int) -> sql.
     return sql.SQL("ST_AsBinary({})").format(shape)
 
 
-def write(
-    output: str,
-    layer: Layer,
-    view: View,
-    fields: Sequence[FieldDef],
-    rows: Sequence[Sequence[Any]],
-    *,
-    heights: bool = False,
-    index: bool = True,
-) -> bytes:
-    """The file; each row has the fields' values and then WKB. Blocking, seconds for 10,000 features.
-
-    ``heights``: the layer has them even where no row has. ``index``: with a spatial index, which FlatGeobuf
-    can have of features with geometry.
-    """
-    # GDAL and Arrow take a second to import: only whoever asks for a file pays for it
-    import pyarrow as pa
-    import pyogrio
-
-    from gis.ingest.arrow_types import ARROW
-
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(fields) + 1)
-    arrays = [pa.array(c, ARROW[f.type]) for c, f in zip(columns, fields, strict=False)]
-    shapes = columns[len(fields)]
-    heights = heights or layer.definition.z == "required" or any(_has_z(s) for s in shapes if s is not None)
-    names = [f.name for f in fields]
-    table = pa.table([*arrays, pa.array(shapes, pa.binary())], names=[*names, "geom"])
-    with tempfile.TemporaryDirectory(prefix="bandoso-") as folder:
-        path = Path(folder) / f"{layer.id}.{output}"
-        pyogrio.write_arrow(
-            table,
-            path,
-            layer=layer.id,
-            driver=_DRIVERS[output],
-            geometry_name="geom",
-            geometry_type=_geometry_type(layer, heights),
-            crs=f"EPSG:{view.crs.code}",
-            **({} if index and view.geometry else {"SPATIAL_INDEX": "NO"}),
-        )
-        return path.read_bytes()
+def form_of(layer: Layer, view: View, *, heights: bool) -> model.Form:
+    """What a writer is told of a layer. ``heights``: it has them even where no row has one."""
+    fields = tuple((f.name, f.type) for f in view.fields)
+    return model.Form(
+        layer.id, layer.definition.geometry, fields, view.crs.code, heights=heights, shapes=view.geometry
+    )
 
 
-def _geometry_type(layer: Layer, heights: bool) -> str:
-    if layer.definition.geometry == "Geometry":
-        return "Unknown"
-    return layer.definition.geometry + (" Z" if heights else "")
+async def write(output: str, layer: Layer, view: View, rows: Sequence[Sequence[Any]]) -> bytes:
+    """The file of a page; each row has the fields' values and then WKB."""
+    form = form_of(layer, view, heights=layer.definition.z == "required")
+    async with WRITERS.one(long=False) as writer:
+        await writer.begin(model.File(output, measured=True))
+        await writer.layer(form)
+        await writer.send(model.TUPLES, await asyncio.to_thread(pickle.dumps, list(rows), 5))
+        await writer.send(model.END)
+        await writer.piece()
+        file = writer.made()
+    return await asyncio.to_thread(_whole, file)
 
 
-def _has_z(wkb: bytes) -> bool:
-    """Whether ISO WKB, little-endian as PostGIS writes it here, has heights."""
-    return int.from_bytes(wkb[1:5], "little") > 1000
+def _whole(file: BinaryIO) -> bytes:
+    with file:
+        return file.read()

@@ -29,7 +29,7 @@ export class FailedTiles {
 
   /**
    * Loads them again. They are named one by one because MapLibre 6 leaves failed tiles loading for ever
-   * when a whole source is refreshed (it takes them for requests that are still under way).
+   * when a whole source is refreshed (it takes them for requests that are still under way): before that, too.
    */
   retry(map: MapView): void {
     for (const [source, addresses] of this.#failed) map.refreshTiles(source, addresses);

@@ -6,17 +6,9 @@
  * the windows that look at the place of a change have its tiles asked for again, and not all in the same moment.
  */
 import type { Map as MapView } from "maplibre-gl";
-import { apiJson, ServerError } from "./server.ts";
+import { ANYTHING, changesAfter, NOW, type Told } from "./changes.ts";
+import { ServerError } from "./server.ts";
 import type { Box } from "./types.ts";
-
-/** A changeset as /changes tells it. */
-export interface Told {
-  id: number;
-  layers: Record<string, { bbox?: number[] | null }>;
-}
-
-/** What is said where it is not known what has changed. */
-const ANYTHING: readonly Told[] = [{ id: 0, layers: { any: {} } }];
 
 const NAME = "bandoso.changes";
 /** Milliseconds over which the windows of a city spread what they ask for after a change. */
@@ -27,7 +19,6 @@ const LEAST = 1_000;
 const POLL = 20_000;
 /** After which a stream is tried again. */
 const AGAIN = 300_000;
-const AT_MOST = 100;
 /** So often in a row a stream may fail to come about; then it is left, as behind proxies that cut every stream. */
 const ATTEMPTS = 3;
 
@@ -47,22 +38,21 @@ function isTold(value: unknown): value is Told {
 /** Tells `heard` of changesets as they are made, for as long as the page lives. */
 class Feed {
   readonly #heard: (told: readonly Told[]) => void;
-  #last = Number.MAX_SAFE_INTEGER;
+  #last: number;
   #tryStream = 0;
 
-  constructor(heard: (told: readonly Told[]) => void) {
+  constructor(heard: (told: readonly Told[]) => void, since: number) {
     this.#heard = heard;
+    this.#last = since;
     this.#listen();
   }
 
   #listen(): void {
     // EventSource comes back by itself where it left off, unless the server refuses it.
-    const source = new EventSource(`/changes/stream?features=none`);
+    const source = new EventSource(`/changes/stream?features=none${this.#last === NOW ? "" : `&since=${this.#last}`}`);
     let failed = 0;
     source.addEventListener("open", () => {
       failed = 0;
-      // Without a last event the stream begins now: of what was changed before, nobody tells.
-      if (this.#last === Number.MAX_SAFE_INTEGER) this.#heard(ANYTHING);
     });
     source.addEventListener("changeset", (event: MessageEvent<string>) => {
       const told: unknown = JSON.parse(event.data);
@@ -82,15 +72,14 @@ class Feed {
   async #poll(): Promise<void> {
     try {
       if (!document.hidden) {
-        const path = `/changes?since=${this.#last}&features=none&limit=${AT_MOST}`;
-        const answer = await apiJson<{ changesets: Told[]; lastChangeset: number }>(path, { ask: false });
-        this.#last = answer.lastChangeset;
-        if (answer.changesets.length > 0) this.#heard(answer.changesets);
+        const { told, last } = await changesAfter(this.#last);
+        this.#last = last;
+        if (told.length > 0) this.#heard(told);
       }
     } catch (error) {
       if (error instanceof ServerError && error.status === 410) {
         // What came after that changeset is not known any more: anything may have changed.
-        this.#last = Number.MAX_SAFE_INTEGER;
+        this.#last = NOW;
         this.#heard(ANYTHING);
       } else console.warn(error); // the server is away: it is asked again like this
     }
@@ -99,8 +88,8 @@ class Feed {
   }
 }
 
-/** Has `refresh` called soon after something in view has changed. */
-export function follow(map: MapView, refresh: () => void): void {
+/** Has `refresh` called soon after something in view has changed: after the changeset `since`, which tiles have. */
+export function follow(map: MapView, since: number, refresh: () => void): void {
   let stale = false;
   let timer = 0;
   let last = 0;
@@ -122,25 +111,31 @@ export function follow(map: MapView, refresh: () => void): void {
     stale = false;
     soon();
   });
+  let reached = since;
   const heard = (told: readonly Told[]): void => {
+    if (since !== NOW) reached = Math.max(reached, ...told.map(({ id }) => id));
     const bounds = map.getBounds();
     const view: Box = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
     if (told.some((one) => touches(one, view))) soon();
   };
   if (!("locks" in navigator) || !("BroadcastChannel" in window)) {
-    new Feed(heard);
+    new Feed(heard, since);
     return;
   }
   const channel = new BroadcastChannel(NAME);
   channel.addEventListener("message", (event: MessageEvent<unknown>) => {
     if (Array.isArray(event.data)) heard(event.data.filter(isTold));
   });
-  soon(); // another window may be the one that listens, and tiles are older than this channel
+  // Another window may be the one that listens, and what it heard before this channel was open is asked for.
+  void changesAfter(since).then(
+    ({ told }) => heard(told),
+    (error: unknown) => (error instanceof ServerError && error.status === 410 ? heard(ANYTHING) : console.warn(error)),
+  );
   void navigator.locks.request(NAME, () => {
     new Feed((told) => {
       channel.postMessage(told);
       heard(told);
-    });
+    }, reached);
     return new Promise<never>(() => undefined); // until this window is closed: then another one listens
   });
 }

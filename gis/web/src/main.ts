@@ -3,6 +3,7 @@ import "./style.css";
 import type { Map as MapView, StyleSpecification } from "maplibre-gl";
 import { loadingScreen, failureScreen } from "./status.ts";
 import { parseHash } from "./hash.ts";
+import { lastChange } from "./changes.ts";
 import { stageWidth } from "./embed.ts";
 import { prefetchGlyphs } from "./glyphs.ts";
 import { cityStyle, prefetchGround } from "./ground.ts";
@@ -75,15 +76,20 @@ async function start(root: HTMLElement, handle: Handle): Promise<void> {
   // The map's code is the larger part of the page, so it loads beside the catalogue and the style. Who is
   // logged in may see layers that others do not: that is known before they are asked for.
   const restored = session.restore();
-  const [catalogue, style, { Page }] = await Promise.all([
+  const [catalogue, { style, since }, { Page }] = await Promise.all([
     restored.then(() => getJson<Catalogue>("/catalogue")),
-    restored.then(cityStyle).then((found) => (askAhead(found), found)),
+    restored.then(async () => {
+      // Tiles are asked for after this is known: what is changed later is heard of.
+      const [found, last] = await Promise.all([cityStyle(), lastChange()]);
+      askAhead(found);
+      return { style: found, since: last };
+    }),
     import("./page.ts").catch(() => {
       throw new Error(t("serverDown"));
     }),
   ]);
   if (!hasWebGl2()) throw new Error(t("webglMissing"));
-  const page = new Page(root, catalogue, style);
+  const page = new Page(root, catalogue, style, since);
   handle.map = page.map;
   await page.drawn;
 }

@@ -70,7 +70,8 @@ export class Page {
   #written = "";
   #writing = 0;
 
-  constructor(root: HTMLElement, catalogue: Catalogue, style: StyleSpecification) {
+  /** `since`: the changeset that all tiles will have. */
+  constructor(root: HTMLElement, catalogue: Catalogue, style: StyleSpecification, since: number) {
     const link = parseHash(window.location.hash);
     this.#catalogue = catalogue;
     this.#state = new LayerState(catalogue, style);
@@ -139,7 +140,7 @@ export class Page {
       takeClicks: (handler) => {
         this.#clicks = handler;
       },
-      refreshTiles: () => refreshTiles(this.map),
+      refreshTiles: () => this.#refreshTiles(),
     };
     this.#link.read(link.parts);
     const toolbar = new Toolbar(this.#context, EMBEDDED ? [] : TOOLS);
@@ -177,7 +178,7 @@ export class Page {
         this.#resumeEdits();
         return import("./live.ts");
       })
-      .then(({ follow }) => follow(this.map, () => refreshTiles(this.map)))
+      .then(({ follow }) => follow(this.map, since, () => this.#refreshTiles()))
       .catch((error: unknown) => console.warn(error));
     if (typeof style.sprite === "string") {
       // The legend does without icons when they cannot be had; the map says so itself.
@@ -294,6 +295,11 @@ export class Page {
     if (me && hasUnsaved(me.name)) void this.#context.openTool("edit");
   }
 
+  #refreshTiles(): void {
+    this.#failedTiles.retry(this.map); // first: see there
+    refreshTiles(this.map);
+  }
+
   /** Who logs in may see other layers and attributes than anyone, and no longer when he logs out. */
   async #followSession(): Promise<void> {
     const more = layersWithMore();
@@ -312,7 +318,7 @@ export class Page {
       takeSources(this.map, taken);
       this.#state.take(this.#catalogue, taken);
       this.#panel.build();
-      refreshTiles(this.map);
+      this.#refreshTiles();
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       this.#status.trouble("reloadFailed", detail, () => void this.#followSession());

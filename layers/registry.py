@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -111,7 +111,12 @@ class Layer(Shown):
         return tuple(f for f in self.fields if self.revealed or f.access == "public")
 
     def field(self, name: str) -> FieldDef | None:
-        return next((f for f in self.fields if f.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, FieldDef]:
+        """The fields by name; of two of a name the first."""
+        return {f.name: f for f in reversed(self.fields)}
 
     def tile_fields(self, zoom: int) -> tuple[str, ...]:
         """Attributes in tiles of this zoom: those listed up to it, and those that the style needs; of a level

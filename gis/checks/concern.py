@@ -23,9 +23,9 @@ from gis.checks.encode import Encoder
 from gis.checks.features import Features
 from gis.checks.findings import needs_of
 from gis.checks.model import Application
-from gis.checks.registry import applications, rules
+from gis.checks.registry import NOTHING, applications, rules
 from gis.checks.source import Box, empty
-from gis.checks.window import Need, Setting, grown
+from gis.checks.window import Need, Needs, Setting, grown
 
 #: Reaches up to this (m) are made equal, so that rules share their windows and what is read for them.
 _SHORT_M = 6.5
@@ -56,11 +56,13 @@ class Change:
         moved = self.old is not self.new and not shapely.equals_identical(self.old, self.new)
         return moved, None if self.columns is None or self.columns & _ALWAYS else self.columns | _STAMPED
 
-    def boxes(self) -> Iterator[Box]:
-        for shape in (self.old, self.new):
-            if shape is not None and not shape.is_empty:
-                minx, miny, maxx, maxy = shape.bounds
-                yield minx, miny, maxx, maxy
+    def boxes(self) -> tuple[Box, ...]:
+        return self._boxes
+
+    @cached_property
+    def _boxes(self) -> tuple[Box, ...]:
+        shapes = [shape for shape in (self.old, self.new) if shape is not None and not shape.is_empty]
+        return tuple(dict.fromkeys(shape.bounds for shape in shapes))
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,13 @@ class Lonely:
 
 @dataclass(frozen=True)
 class Paired:
-    """Applications that judge a changed feature by the pairs that it is in (registry.About): all of that lies
-    in ``box``. ``windows``: where they judge it in full when they are not sure."""
+    """Applications that judge a changed feature by itself or the pairs that it is in (registry.About): all of
+    that lies in ``box`` (None: nothing is said of it). ``windows``: where they judge it in full when they are
+    not sure."""
 
     apps: list[Application]
     change: Change
-    box: Box
+    box: Box | None
     windows: list[Box]
 
 
@@ -159,15 +162,15 @@ class Known:
     #: Statements of DatabaseSource, and what concerns a kind of change.
     queries: dict[Any, Any] = field(default_factory=dict)
     chosen: dict[Any, tuple[Concern, ...]] = field(default_factory=dict)
-    needs: dict[Any, tuple[Need, ...]] = field(default_factory=dict)
+    needs: dict[Any, Needs] = field(default_factory=dict)
     nothing: dict[Any, Features] = field(default_factory=dict)
 
-    def needs_of(self, apps: Sequence[Application]) -> tuple[Need, ...]:
+    def needs_of(self, apps: Sequence[Application]) -> Needs:
         """What they read: computed once, as it takes longer than judging by it."""
         key = tuple(map(id, apps))
         found = self.needs.get(key)
         if found is None:
-            found = tuple(needs_of(apps, self.setting.catalogue))
+            found = Needs(needs_of(apps, self.setting.catalogue))
             # Applications of this catalogue alone: they live as long as this does.
             if len(self.needs) < 4096 and all(id(app) in self._ids for app in apps):
                 self.needs[key] = found
@@ -271,8 +274,8 @@ def plan_of(
             pairs.setdefault((within, windows), []).append(one.app)
     plan.groups = [(apps, merged(windows)) for windows, apps in shared.items()]
     for (within, windows), apps in pairs.items():
-        around = merged_into_one(changes[0].boxes())
-        plan.paired.append(Paired(apps, changes[0], grown(around, within), merged(windows)))
+        box = None if within == NOTHING else grown(merged_into_one(changes[0].boxes()), within)
+        plan.paired.append(Paired(apps, changes[0], box, merged(windows)))
     return plan
 
 

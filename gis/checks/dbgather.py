@@ -41,7 +41,8 @@ class _Branch:
     layer: str
     columns: tuple[str, ...]
     box: int | None
-    only: bytes | None = None
+    only: str | None = None
+    values: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Gathering:
         self._statements = statements
         self._branches: list[_Branch] = []
         self._boxes: dict[Box, int] = {}
-        self._fids: list[list[int]] = []
+        self._values: list[Any] = []
         self._sent: list[_Sent] = []
 
     # --- asking --------------------------------------------------------------------------------------
@@ -87,12 +88,13 @@ class Gathering:
 
     def picked(self, layer: str, fids: Sequence[int], columns: tuple[str, ...]) -> Handle:
         """Ask for the features of these ids."""
-        self._fids.append([int(fid) for fid in fids])
+        self._values.append([int(fid) for fid in fids])
         return self._add(_Branch(layer, columns, None))
 
-    def any_in(self, layer: str, box: Box, only: Composable) -> Handle:
-        """Ask whether a feature in about ``box`` holds a condition of SQL."""
-        return self._add(_Branch(layer, (), self._number(box), names.rendered(only)))
+    def any_in(self, layer: str, box: Box, only: SQL, values: Sequence[float] = ()) -> Handle:
+        """Ask whether a feature in about ``box`` holds a condition of SQL ({0}, {1} ... are ``values``)."""
+        self._values += values
+        return self._add(_Branch(layer, (), self._number(box), only.as_string(None), len(values)))
 
     def _number(self, box: Box) -> int:
         return self._boxes.setdefault(box, len(self._boxes))
@@ -114,9 +116,9 @@ class Gathering:
             statement = self._statements[key] = self._made()
         corners = [corner for box in self._boxes for corner in bounded(box)]
         cursor = psycopg.RawCursor(self._connection)
-        cursor.execute(statement.text, [self._srid, *corners, *self._fids], binary=True)
+        cursor.execute(statement.text, [self._srid, *corners, *self._values], binary=True)
         self._sent.append(_Sent(statement, cursor))
-        self._branches, self._boxes, self._fids = [], {}, []
+        self._branches, self._boxes, self._values = [], {}, []
 
     # --- taking --------------------------------------------------------------------------------------
 
@@ -201,8 +203,9 @@ class Gathering:
             source = SQL(" FROM {} WHERE {}").format(table, where)
         else:
             head = [SQL(f"NULL::{kind}") for kind in ("bigint", "text", "text", "bytea")]
+            values = [SQL(f"${next(free)}::double precision") for _ in range(branch.values)]
             source = SQL(" WHERE EXISTS (SELECT FROM {} WHERE {} AND {})").format(
-                table, where, SQL(branch.only.decode())
+                table, where, SQL(branch.only).format(*values)
             )
         held = {place: column_text(layer, name) for name, place in slots.items()}
         shown = [

@@ -26,6 +26,7 @@ from gis.checks.registry import rules
 from gis.checks.settle import FEW, look, rows_of, settle
 from gis.checks.settle import write as write_few
 from gis.checks.source import Box, MemorySource
+from gis.checks.store import text_array
 from gis.checks.window import Setting, Window
 from gis.db.connect import connect
 from gis.db.server import Database
@@ -191,8 +192,14 @@ class _Edit(Judging):
             for box in ([None] if boxes is None else boxes)
         ]
         if judged:
-            rows: list[tuple[Any, ...]] = [(keys, *box, None) for keys, box in self._judged if keys]
-            rows += [(keys, None, None, None, None, about) for keys, about in self._looked if keys]
+            rows: list[tuple[Any, ...]] = [
+                (text_array(tuple(keys)), *box, None) for keys, box in self._judged if keys
+            ]
+            rows += [
+                (text_array(tuple(keys)), None, None, None, None, about)
+                for keys, about in self._looked
+                if keys
+            ]
             if rows:
                 self._insert("check_edit (apps, minx, miny, maxx, maxy, about)", rows)
         else:

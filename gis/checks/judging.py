@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -51,6 +51,7 @@ class Judging:
         """Collect the findings of a plan; what would take too long is deferred. Gives whether findings may be
         written: not while a run writes."""
         windows, paired = list(self._windows(plan)), [(one, self._pairs(one)) for one in plan.paired]
+        others: list[list[Handle]] = []
         about = [f"{change.layer}/{change.fid}" for change in changes]
         boxes = [([app.key for app in apps], window.box) for apps, window in windows]
         held = [grown(box, _HELD_M) for change in changes for box in change.boxes()]
@@ -62,8 +63,10 @@ class Judging:
             for apps, window in windows:
                 if not _may_be_silent(apps):
                     self.source.ask(window.wants())
-            for _, window in paired:
-                self.source.ask(window.wants())
+            for pairs, around in paired:
+                others.append(self._others(pairs))
+                if around is not None:
+                    self.source.ask(around.wants())
             lonely = [self._lonely(one) for one in plan.lonely]
             self.source.gathering.send()
             writes = together()
@@ -77,8 +80,8 @@ class Judging:
             self._judge_lonely(one, deadly)
         for (apps, window), quietly in zip(windows, silent, strict=True):
             self._judge_window(apps, window, quietly, deadly)
-        for pairs, window in paired:
-            self._judge_pairs(pairs, window, deadly)
+        for (pairs, around), handles in zip(paired, others, strict=True):
+            self._judge_pairs(pairs, around, deadly, sure=not any(map(holds, handles)))
         self._judge_whole(plan, windows, changes)
         if self._standing and changes:
             self._judge_standing(changes, deadly)
@@ -120,25 +123,45 @@ class Judging:
         keys = [a.key for a in safe if a.key in silent or self._take(a, _owned(window, a))]
         self._judged.append((keys, window.box))
 
-    def _pairs(self, one: Paired) -> Window:
+    def _others(self, one: Paired) -> list[Handle]:
+        """Whether the change may matter to findings about others."""
+        found = []
+        for app in one.apps:
+            about = rules()[app.rule.id].about
+            asked = about.others(app, one.change) if about is not None and about.others is not None else None
+            if asked is not None:
+                any_in = self.source.gathering.any_in
+                found += [any_in(layer, box, *asked) for layer in app.layers for box in one.windows]
+        return found
+
+    def _pairs(self, one: Paired) -> Window | None:
         """Around a feature, read no farther."""
-        needs = [replace(need, reach=0.0) for need in self._known.needs_of(one.apps)]
-        return Window(one.box, self.source, self._setting, needs)
+        if one.box is None:
+            return None
+        return Window(one.box, self.source, self._setting, self._known.needs_of(one.apps).near)
 
     def _judge_pairs(
-        self, one: Paired, window: Window, deadly: Mapping[str, Sequence[tuple[float, float]]]
+        self,
+        one: Paired,
+        window: Window | None,
+        deadly: Mapping[str, Sequence[tuple[float, float]]],
+        *,
+        sure: bool,
     ) -> None:
-        """A feature by the pairs that it is in, and in full where that is not all that may have changed."""
-        keys, left = [], []
-        for app in self._safe(one.apps, window.box, deadly):
-            about = rules()[app.rule.id].about
-            assert about is not None
-            try:
-                if self._take(app, about.run(window, app, one.change)):
-                    keys.append(app.key)
-            except Unsure:
-                left.append(app)
-        self._looked.append((keys, [f"{one.change.layer}/{one.change.fid}"]))
+        """A feature by what is said of it alone, and in full where that is not all that may have changed."""
+        keys: list[str] = []
+        left = [] if sure else list(one.apps)
+        if sure and window is not None:
+            for app in self._safe(one.apps, window.box, deadly):
+                about = rules()[app.rule.id].about
+                assert about is not None
+                try:
+                    if self._take(app, about.run(window, app, one.change)):
+                        keys.append(app.key)
+                except Unsure:
+                    left.append(app)
+        if keys:
+            self._looked.append((keys, [f"{one.change.layer}/{one.change.fid}"]))
         if left:
             for apps, full in self._windows(Plan([(left, one.windows)])):
                 self._judge_window(apps, full, set(), deadly)
@@ -231,7 +254,8 @@ class Judging:
         plan = plan_of(self._known, self.source, changes, self._standing)
         for one in plan.lonely:
             self._judge_lonely(self._lonely(one), deadly)
-        for apps, window in self._windows(plan):
+        groups = [*plan.groups, *((one.apps, one.windows) for one in plan.paired)]
+        for apps, window in self._windows(Plan(groups)):
             self._judge_window(apps, window, set(), deadly)
             self._known_in_windows = True
         self._judge_whole(plan, [], changes)

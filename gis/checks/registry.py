@@ -11,7 +11,7 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
-from psycopg.sql import Composable
+from psycopg.sql import SQL
 
 import gis.checks.rules as package
 from gis.checks.model import Application, Finding, Rule, Value
@@ -37,15 +37,22 @@ class Unsure(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class About:
-    """How a local rule of pairs judges the change of one feature by the pairs that it is in.
+    """How a local rule judges the change of one feature by what it says of that feature alone.
 
     ``within(app, setting, change)``: how far (units of the storage CRS) from the feature everything lies that
-    decides findings about it; None where the change may matter to others. ``run(window, app, change)``: the
-    findings about it in a window that holds all of that; may raise Unsure.
+    decides findings about it; NOTHING where there can be none; None where the change may matter to others.
+    ``run(window, app, change)``: the findings about it in a window that holds all of that; may raise Unsure.
+    ``others(app, change)``: a condition on rows of the judged layers, with its values ({0}, {1} ... in the
+    text): where a row in the rule's windows holds it, the change may matter to others after all.
     """
 
     within: Callable[[Application, Any, Any], float | None]
     run: Callable[[Window, Application, Any], Iterable[Finding]]
+    others: Callable[[Application, Any], tuple[SQL, tuple[float, ...]] | None] | None = None
+
+
+#: See About.within.
+NOTHING = -1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Implementation:
     decided: Needs | None = None
     edits: bool = True
     steady: Callable[[Window, Application, Iterable[Any]], bool] | None = None
-    only: Composable | None = None
+    only: SQL | None = None
     about: About | None = None
 
 
@@ -83,7 +90,7 @@ def reads(*columns: str, reach: float = 0.0, alone: bool = False, shape: bool = 
 
 
 def local(
-    rule: Rule, needs: Needs, only: Composable | None = None, about: About | None = None
+    rule: Rule, needs: Needs, only: SQL | None = None, about: About | None = None
 ) -> Callable[[Local], Local]:
     """Registers the implementation of a local rule: ``@local(RULE, needs=...)``; ``only``, ``about``:
     Implementation."""

@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Composable, Identifier
 
 from gis.checks.encode import COLUMNS
 from gis.checks.source import Box
-from gis.checks.store import PUBLIC, RESTRICTED, nearest_pairs, values_of_boxes
+from gis.checks.store import PUBLIC, RESTRICTED, nearest_pairs, text_array, values_of_boxes
 from gis.checks.store_sql import KEY, SHOWN, in_boxes, taken
 from gis.db import sql as names
 
@@ -84,7 +84,7 @@ def look(
     features) that was found how many have it. Raises psycopg.Error."""
     values = values_of_boxes(windows)
     for number, (apps, about) in enumerate(looked):
-        values |= {f"looked{number}": apps, f"about{number}": about}
+        values |= {f"looked{number}": text_array(tuple(apps)), f"about{number}": about}
     with connection.pipeline():
         stored = connection.execute(_look(len(windows), len(looked)), values, binary=True)
         bases = connection.execute(_BASES, [list({row["base"] for row in rows})])
@@ -175,7 +175,7 @@ def write(connection: psycopg.Connection[Any], few: Few, as_of: datetime) -> Non
 def _look(windows: int, looked: int) -> bytes:
     """Stored findings of applications in so many windows, and about so many groups of features."""
     about = [
-        SQL("k.app = ANY (%(looked{n})s) AND k.about && %(about{n})s".replace("{n}", str(n)))
+        SQL("k.app = ANY (%(looked{n})s::text[]) AND k.about && %(about{n})s".replace("{n}", str(n)))
         for n in range(looked)
     ]
     parts = [

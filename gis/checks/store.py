@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -225,8 +226,15 @@ def values_of_boxes(windows: Sequence[tuple[list[str], Box]]) -> dict[str, Any]:
     """Parameters of the windows, numbered."""
     values: dict[str, Any] = {}
     for number, (keys, box) in enumerate(windows):
-        values |= {f"apps{number}": list(keys), **_edges(box, str(number))}
+        values |= {f"apps{number}": text_array(tuple(keys)), **_edges(box, str(number))}
     return values
+
+
+@lru_cache(maxsize=4096)
+def text_array(texts: tuple[str, ...]) -> str:
+    """An array as PostgreSQL writes it: of the same keys for each edit, which need not be put in again."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def _edges(box: Box, suffix: str = "") -> dict[str, float]:

@@ -70,7 +70,7 @@ def in_box(suffix: str = "") -> Composable:
     """
     names_of = {name: Placeholder(f"{name}{suffix}") for name in ("apps", "minx", "miny", "maxx", "maxy")}
     return SQL(
-        "k.app = ANY ({apps}) AND k.ax IS NOT NULL AND point(k.ax, k.ay) <@ box("
+        "k.app = ANY ({apps}::text[]) AND k.ax IS NOT NULL AND point(k.ax, k.ay) <@ box("
         "point(greatest({minx}, -1e12) - 0.001, greatest({miny}, -1e12) - 0.001),"
         " point(least({maxx}, 1e12) + 0.001, least({maxy}, 1e12) + 0.001))"
         " AND k.ax >= {minx} AND k.ax < {maxx} AND k.ay >= {miny} AND k.ay < {maxy}"

@@ -13,8 +13,9 @@ the anchor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,6 +56,24 @@ class Setting:
     today: date
 
 
+class Needs(tuple[Need, ...]):
+    """Needs that many windows have."""
+
+    @cached_property
+    def by_layer(self) -> dict[str, tuple[tuple[str, ...], float]]:
+        """Columns and reach of each layer."""
+        found: dict[str, tuple[list[str], float]] = {}
+        for need in self:
+            columns, reach = found.get(need.layer, ([], 0.0))
+            found[need.layer] = list(dict.fromkeys([*columns, *need.columns])), max(reach, need.reach)
+        return {layer: (tuple(columns), reach) for layer, (columns, reach) in found.items()}
+
+    @cached_property
+    def near(self) -> Needs:
+        """The same, read no farther than the window."""
+        return Needs(replace(need, reach=0.0) for need in self)
+
+
 class Window:
     """A box of the city with the features in and around it; each layer is read once for all rules."""
 
@@ -68,13 +87,7 @@ class Window:
     ) -> None:
         """``given``: layers that are not read: for rules that judge features alone, those to be judged."""
         self.box, self.setting, self._source = box, setting, source
-        self._needs: dict[str, tuple[list[str], float]] = {}
-        for need in needs:
-            columns, reach = self._needs.get(need.layer, ([], 0.0))
-            self._needs[need.layer] = (
-                list(dict.fromkeys([*columns, *need.columns])),
-                max(reach, need.reach),
-            )
+        self._needs = (needs if isinstance(needs, Needs) else Needs(needs)).by_layer
         self._read: dict[str, Features] = dict(given or {})
         self._memo: dict[Any, Any] = {}
 
@@ -89,7 +102,7 @@ class Window:
         """What will be read: layer, box, columns."""
         for layer, (columns, reach) in self._needs.items():
             if layer not in self._read:
-                yield layer, grown(self.box, reach), tuple(columns)
+                yield layer, grown(self.box, reach), columns
 
     def give(self, features: Features) -> None:
         """Features of a layer that is then not read."""

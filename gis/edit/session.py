@@ -41,6 +41,9 @@ _SESSION = {
     "lock_timeout": str(LOCK_MS),
     "idle_in_transaction_session_timeout": str(IDLE_MS),
     "default_transaction_isolation": "read committed",
+    # Few rows by their ids, or what is in a box: by an index, whatever the values. PostgreSQL would plan what
+    # takes arrays anew each time, because it expects ten elements where it does not see the one.
+    "plan_cache_mode": "force_generic_plan",
 }
 _SETUP = sql.SQL("; ").join(
     sql.SQL("SELECT set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))

@@ -147,6 +147,52 @@ def test_edits_leave_what_a_run_would_leave(checked: CheckedCity, seed: int) -> 
     assert checked.execute("SELECT count(*) FROM bandoso.check_due") == [(0,)]
 
 
+def test_heights_and_clearances_are_judged_by_what_changed(checked: CheckedCity) -> None:
+    """A pipe that loses its heights, neighbours that leave it, and a pipe that comes near others: each edit
+    looks at little, and a run finds nothing else."""
+    editor = Editor(checked, 31)
+    fid, old = editor.feature("water_pipe")
+
+    def put(layer: str, one: int, before: shapely.Geometry, after: shapely.Geometry) -> Recheck:
+        editor.put(layer, one, after)
+        done = editor.judge([Change(layer, one, before, after, frozenset())])
+        editor.connection.commit()
+        rules = ("GEN-08", "XLY-01", "XLY-03", "XLY-04")
+        due = {row[0] for row in checked.execute("SELECT app FROM bandoso.check_due")}
+        assert not any(key.startswith(rules) for key in due)
+        before_run = checked.table()
+        outcome = checked.run(*rules)
+        assert (outcome.new, outcome.mended, checked.table()) == (0, 0, before_run)
+        return done
+
+    def moved(shape: shapely.Geometry, x: float, y: float) -> shapely.Geometry:
+        return shapely.transform(shape, lambda xyz: xyz + [x, y, 0.0][: xyz.shape[1]], include_z=shape.has_z)
+
+    flat = shapely.force_2d(old)
+    done = put("water_pipe", fid, old, flat)
+    assert [one.rule for one in done.new if one.rule == "GEN-08"] == ["GEN-08"]
+    put("water_pipe", fid, flat, moved(flat, 0.4, 0.0))
+    rows = editor.connection.execute(
+        SQL(
+            "SELECT fid, ST_AsBinary(geom) FROM {} WHERE ST_NDims(geom) = 3"
+            " AND ST_DWithin(geom, ST_SetSRID(%s::geometry, ST_SRID(geom)), 150) ORDER BY fid LIMIT 2"
+        ).format(table("water_pipe")),
+        [shapely.to_wkb(flat)],
+    ).fetchall()
+    away, near = [(row[0], shapely.from_wkb(row[1])) for row in rows]
+    put("water_pipe", away[0], away[1], moved(away[1], 700.0, 0.0))
+    put("water_pipe", near[0], near[1], moved(near[1], 0.003, 0.0))
+    # Along another pipe, half a metre beside it; and back.
+    one, shape = editor.feature("drainage_conduit")
+    ends = shapely.get_coordinates(shape, include_z=True)[[0, -1]]
+    beside = shapely.LineString(ends + [0.3, 0.3, 0.0][: ends.shape[1]])
+    done = put("water_pipe", near[0], moved(near[1], 0.003, 0.0), beside)
+    assert any(found.rule in ("XLY-03", "XLY-04") for found in done.new)
+    done = put("drainage_conduit", one, shape, moved(shape, 40.0, 40.0))
+    done = put("water_pipe", near[0], beside, near[1])
+    editor.connection.close()
+
+
 def moved_parcel(checked: CheckedCity, connection: psycopg.Connection, number: int = 700) -> list[Change]:
     """A parcel moved by half a metre: it overlaps a neighbour, and leaves a gap."""
     row = connection.execute(

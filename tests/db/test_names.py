@@ -110,3 +110,25 @@ def test_edits_go_on_while_names_are_read(
     assert names_due(owner)
     fill_names(owner)
     assert kept(owner) == ["Calmette", "Hàm Nghi", "Lê Lợi", "Tôn Đức Thắng"] and not names_due(owner)
+
+
+def test_an_edit_that_leaves_its_names_as_they_are_writes_none(
+    owner: psycopg.Connection, module_db: Database
+) -> None:
+    """It adds and marks nothing, and what it has is not forgotten by a reading that is under way."""
+    add(owner, "Lê Lợi")
+    marks = "SELECT xmin::text, name FROM bandoso.name WHERE layer = %s"
+    before = owner.execute(marks, [LAYER]).fetchall()
+    outdate(owner)
+    with psycopg.connect(module_db.owner_dsn) as reader:
+        row = reader.execute("SELECT of_layer, marks FROM bandoso.names_begin()").fetchone()
+        reader.commit()
+        assert row
+        owner.execute("UPDATE layer.base_building SET geom = ST_Translate(geom, 1, 0)")
+        assert owner.execute(marks, [LAYER]).fetchall() == before
+        reader.execute("SELECT bandoso.names_read(%s, true)", [LAYER])
+        reader.execute("SELECT bandoso.names_end(%s)", [row[1]])
+        reader.commit()
+    assert kept(owner) == ["Lê Lợi"]
+    owner.execute("UPDATE layer.base_building SET street = NULL")
+    assert kept(owner) == ["Lê Lợi"]  # until all is read

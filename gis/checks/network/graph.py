@@ -136,9 +136,17 @@ class Graph:
         """``first`` (nodes + 1) and the ends sorted by node: those of node i are first[i]:first[i + 1]."""
         return self._ends
 
+    @cached_property
+    def _roles(self) -> dict[str, Bools]:
+        return {}
+
     def points_that_are(self, role: str) -> Bools:
         """(points) chosen by the network's list of that name: ``sources``, ``ends``, ``cuts`` ..."""
-        return self.points.chosen(self.network.selectors()[role])
+        found = self._roles.get(role)
+        if found is None:
+            found = self._roles[role] = self.points.chosen(self.network.selectors()[role])
+            found.setflags(write=False)
+        return found
 
     def nodes_that_are(self, role: str) -> Bools:
         """(nodes) where one of the point features is chosen by the network's list of that name."""

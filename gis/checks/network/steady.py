@@ -28,10 +28,15 @@ def joined_as_before(window: Window, app: Application, changes: Iterable[Change]
     graph = graph_of(window, app)
     snap = app.parameters.get(SNAP[0].name)
     near = max(float(snap or 0), _LEAST_M) / unit_m(window.setting.city)
-    return all(
-        change.old is not None and change.new is not None and _is_steady(graph, change, near)
-        for change in changes
-    )
+    some = list(changes)
+
+    def compute() -> bool:
+        return all(
+            change.old is not None and change.new is not None and _is_steady(graph, change, near)
+            for change in some
+        )
+
+    return window.memo(("steady", app.network, near, *map(id, some)), compute)
 
 
 def _is_steady(graph: Graph, change: Change, near: float) -> bool:

@@ -10,12 +10,13 @@ import shapely
 from psycopg.sql import SQL
 from scipy.spatial import cKDTree
 
+from gis.checks.concern import Change
 from gis.checks.features import Bools, Features, Floats
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Parameter, Rule
 from gis.checks.places import least_vertices, nowhere, points
-from gis.checks.registry import local
-from gis.checks.window import Need, Window, corner
+from gis.checks.registry import NOTHING, About, Unsure, local
+from gis.checks.window import Need, Setting, Window, corner
 from layers.model import Text
 from layers.registry import Catalogue
 
@@ -77,7 +78,49 @@ def _needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
         yield Need(layer, (), app.number("around_m") if optional else 0.0)
 
 
-@local(GEN_08, needs=_needs, only=SQL("public.ST_NDims(geom) = 2"))
+def _within(_: Application, setting: Setting, change: Change) -> float | None:
+    """Of a feature that keeps its heights, or has none, there may be something to say only where others are
+    otherwise (the tables take finite numbers only)."""
+    old, new = change.old, change.new
+    if old is None or new is None or old.has_z != new.has_z:
+        return None
+    z = setting.catalogue.layers[change.layer].definition.z
+    return None if z == "required" and not new.has_z else NOTHING
+
+
+def _others(app: Application, change: Change) -> tuple[SQL, tuple[float, ...]] | None:
+    """Without heights: features with them. With heights: features without, of which the place of the changed
+    one was, or is, about as far as counts."""
+    assert change.new is not None
+    if not change.new.has_z:
+        return SQL("public.ST_NDims(geom) > 2"), ()
+    (x, y), (u, v) = (_place(shape) for shape in (change.old, change.new))
+    by = float(np.hypot(u - x, v - y))
+    if not by:
+        return None
+    return _BETWEEN, (x, y, app.number("around_m") - by - _SPARE, app.number("around_m") + by + _SPARE)
+
+
+#: For the last bits of distances (m).
+_SPARE = 1e-5
+_FLAT = "public.ST_NDims(geom) = 2"
+_FROM = "geom, public.ST_SetSRID(public.ST_MakePoint({0}, {1}), public.ST_SRID(geom))"
+_BETWEEN = SQL(
+    f"{_FLAT} AND public.ST_MaxDistance({_FROM}) >= {{2}} AND public.ST_Distance({_FROM}) <= {{3}}"
+)
+
+
+def _place(shape: Any) -> tuple[float, float]:
+    """Where a feature stands (see _neighbours)."""
+    x, y = min(map(tuple, shapely.get_coordinates(shape).tolist()))
+    return x, y
+
+
+def _never(*_: Any) -> Iterable[Finding]:
+    raise Unsure  # _within lets nobody ask
+
+
+@local(GEN_08, needs=_needs, only=SQL(_FLAT), about=About(_within, _never, _others))
 def gen_08(window: Window, app: Application) -> Iterator[Finding]:
     for layer in app.layers:
         features = window.features(layer)

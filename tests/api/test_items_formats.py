@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import psycopg
 import pyogrio
 import pytest
 import shapely
+from psycopg import sql
 
 from gis import crs
 from gis.api.features.formats import fgbstream
 from gis.city import City
+from gis.db.copyout import Row, binary_rows
 from gis.db.server import Database
 from gis.settings import Settings
 from layers.registry import Catalogue
@@ -278,3 +281,36 @@ def test_heights_flow_as_they_are(client: Client, owner: psycopg.Connection, tmp
             assert all((h == 1.5) == (fid <= 6) for fid, h in heights.items())
     finally:
         owner.execute("UPDATE layer.water_valve SET geom = ST_Force3D(geom, 1.5) WHERE fid > 6")
+
+
+def test_rows_by_the_thousand_are_those_of_postgresql(client: Client) -> None:
+    """Whole rows in batches; what the statement ends with is raised, and its connection can go on."""
+
+    async def run() -> None:
+        async with client.pool.connection() as connection:
+
+            def read(what: str, **limits: int) -> AsyncGenerator[list[Row]]:
+                statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(sql.SQL(what))
+                return binary_rows(
+                    connection, statement, {}, **{"most_rows": 100, "most_bytes": 10**6, **limits}
+                )
+
+            found = [b async for b in read("SELECT n::int8 FROM generate_series(1, 250) AS n", first=7)]
+            assert [len(b) for b in found] == [7, 100, 100, 43]
+            assert [int.from_bytes(r[6:], "big") for b in found for r in b] == list(range(1, 251))
+            large = [
+                b async for b in read("SELECT repeat('x', 400) FROM generate_series(1, 10)", most_bytes=1000)
+            ]
+            assert [len(b) for b in large] == [3, 3, 3, 1]
+            assert [b async for b in read("SELECT 1 WHERE false")] == []
+            rows = read("SELECT 1 / (5000 - n) FROM generate_series(1, 9000) AS n")
+            seen = 0
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                async for batch in rows:
+                    seen += len(batch)
+            assert 0 < seen < 5000
+            async with aclosing(read("SELECT generate_series(1, 100000000)")) as endless:
+                await anext(endless)
+            assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+
+    client.run(run())

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -211,6 +212,26 @@ def workers_of(running: Server) -> list[psutil.Process]:
     return found
 
 
+def exported(running: Server, worker: psutil.Process) -> psutil.Process:
+    """Have this worker make files; gives the process that wrote them, and is still there."""
+
+    def writers() -> list[psutil.Process]:
+        return [child for child in worker.children() if "gis.export" in " ".join(child.cmdline())]
+
+    def asked() -> bool:
+        for query in ("f=fgb&limit=all", "f=fgb", "f=gpkg"):
+            answer = running.get(f"/collections/water_valve/items?{query}")
+            assert answer.status_code == 200 and len(answer.content) > 1000
+        return bool(writers())
+
+    eventually(asked, "files by this worker")
+    (writer,) = writers()
+    maps = Path(f"/proc/{worker.pid}/maps").read_text()
+    assert not [name for name in ("pyarrow", "pyogrio", "pandas") if name in maps]
+    assert "pyogrio" in Path(f"/proc/{writer.pid}/maps").read_text()
+    return writer
+
+
 def test_a_killed_worker_is_replaced(running: Server) -> None:
     # Granian takes a worker that ends within 5.5 s of its start for a crash loop, and stops the server; on a
     # slow machine it notices the start seconds later.
@@ -220,7 +241,10 @@ def test_a_killed_worker_is_replaced(running: Server) -> None:
     )
     workers = workers_of(running)
     assert len(workers) == 2
+    writer = exported(running, workers[0])
     workers[0].send_signal(signal.SIGKILL)
+    psutil.wait_procs([writer], timeout=120)
+    assert not writer.is_running(), "what writes its files ends with it"
     eventually(
         lambda: len(workers_of(running)) == 2 and workers[0].pid not in [w.pid for w in workers_of(running)],
         "a new worker",

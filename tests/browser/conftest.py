@@ -117,14 +117,22 @@ def site_db(fresh_database: Callable[[str], Database], catalogue: Catalogue, cit
 
 
 @pytest.fixture(scope="session")
-def site(site_db: Database, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a running server, without a final slash."""
+def site_server(
+    site_db: Database, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A running server."""
     if not (web_dir() / "index.html").is_file():
         pytest.fail("the page is not built; run scripts/page")
     server = Server(replace(settings, workers=1, pool_size=6), site_db, tmp_path_factory.mktemp("site"))
     server.start()
-    yield server.url
+    yield server
     assert server.stop() == 0, server.log.read_text(errors="replace")[-3000:]
+
+
+@pytest.fixture(scope="session")
+def site(site_server: Server) -> str:
+    """Its address, without a final slash."""
+    return site_server.url
 
 
 class Visit:

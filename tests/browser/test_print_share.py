@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import numpy as np
+import psycopg
 import pypdfium2
 import pytest
+import rasterio
+from PIL import Image
 from playwright.sync_api import Browser, expect
+from rasterio.transform import from_origin
 
+from gis.city import City
+from gis.crs.raster import labelled
+from gis.db.server import Database
+from gis.ingest.raster.load import RasterLoad, load_rasters
+from layers.registry import Catalogue
+from tests.api.process import Server
 from tests.browser.conftest import Visit
 
 #: A place of the demo, with few layers.
+PHOTO = "base_orthophoto"
 VIEW = "#map=17/10.7780/106.7218&layers=water_pipe,base_road"
 
 
@@ -74,6 +90,60 @@ def test_what_is_shared_opens_for_others(desk: Visit, browser: Browser) -> None:
     ordinary = httpx.get(f"{desk.site}/map")
     assert "frame-ancestors 'self'" in ordinary.headers["content-security-policy"]
     desk.check()
+
+
+@pytest.fixture
+def photo(
+    site_server: Server, site_db: Database, city: City, catalogue: Catalogue, tmp_path: Path
+) -> Iterator[str]:
+    """The id of a photograph that is magenta, over the place where the demo stands."""
+    magenta = np.zeros((3, 500, 500), np.uint8)
+    magenta[[0, 2]] = 250
+    file = tmp_path / "photo.tif"
+    with rasterio.open(
+        file, "w", driver="GTiff", count=3, height=500, width=500, dtype="uint8", crs=labelled(9210),
+        transform=from_origin(605_500, 1_192_600, 2, 2),
+    ) as target:  # fmt: skip
+        target.write(magenta)
+
+    def known() -> bool:
+        return PHOTO in site_server.get("/catalogue").text
+
+    with psycopg.connect(site_db.owner_dsn, autocommit=True) as owner:
+        wanted = RasterLoad((file,), PHOTO, mode="append")
+        report = load_rasters(site_server.settings, owner, city, catalogue, wanted, lambda _d, _t: None)
+        assert report.count("loaded") == 1, report.as_text()
+        until(known)
+        yield PHOTO
+        owner.execute("DELETE FROM bandoso.raster_file")
+        owner.execute("UPDATE bandoso.raster_layer SET generation = generation + 1")
+    until(lambda: not known())
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """The server looks for new pictures by itself, every few seconds."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_the_image_by_address_is_what_is_seen(visit: Visit, photo: str) -> None:
+    """The photograph too, the reader's filter, and nothing of what the photograph hides."""
+    filtered = "filter=water_pipe*diameter_mm.ge.150"
+    page = visit.open(f"{VIEW},base_landuse,{photo}&base={photo}&{filtered}&tool=share").page
+    address = page.locator("textarea[name=image]")
+    expect(address).to_have_value(re.compile(photo))
+    given = parse_qs(urlsplit(address.input_value()).query)
+    assert set(given["layers"][0].split(",")) == {photo, "water_pipe", "base_road"}
+    assert json.loads(given["filter"][0]) == {"water_pipe": "diameter_mm >= 150"}
+    visit.shot("share-photo")
+    picture = httpx.get(address.input_value(), timeout=60)
+    assert picture.status_code == 200, picture.text
+    pixels = np.asarray(Image.open(io.BytesIO(picture.content)).convert("RGB")).reshape(-1, 3)
+    magenta = (pixels[:, 0] > 200) & (pixels[:, 1] < 60) & (pixels[:, 2] > 200)
+    assert magenta.mean() > 0.3
+    visit.check()
 
 
 def test_papers_are_those_of_prints(site: str) -> None:

@@ -68,9 +68,9 @@ export class Sketch {
       this.#map.on("mousemove", (event) => this.#moved(event)),
       this.#map.on("touchmove", (event) => this.#moved(event)),
       this.#map.on("mouseout", () => this.#left()),
-      // The map would zoom in.
-      this.#map.on("dblclick", (event) => event.preventDefault()),
     ];
+    // Two quick clicks or taps are two places, or the end.
+    this.#map.doubleClickZoom.disable();
     const { signal } = this.#off;
     // Let go wherever: also beside the map, or on a panel. (No pointerup: after a tap browsers tell of a mouse that
     // goes down and up, and of no pointer.)
@@ -157,6 +157,7 @@ export class Sketch {
     this.#listen(false);
     this.#off.abort();
     this.#cross.remove();
+    this.#map.doubleClickZoom.enable();
     for (const one of this.#subscriptions) one.unsubscribe();
     this.#points = [];
     this.#held = null;

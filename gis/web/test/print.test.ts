@@ -56,7 +56,9 @@ test("what others are given is an address, and nothing that a link could hide in
   const code = frameCode(embedAddress('https://map.example.vn/map#x="><script>alert(1)</script>'), '"><b>');
   assert.ok(!/<script|"><b>/.test(code), code);
   assert.equal(
-    imageAddress("https://m.vn", [106, 10, 106.5, 10.5], { width: 5000, height: 3 }, ["a", "b"], "vi"),
+    imageAddress("https://m.vn", [106, 10, 106.5, 10.5], { width: 5000, height: 3 }, ["a", "b"], {}, "vi"),
     "https://m.vn/image?bbox=106.000000,10.000000,106.500000,10.500000&width=2000&height=16&layers=a,b&lang=vi",
   );
+  const some = imageAddress("https://m.vn", [0, 0, 1, 1], { width: 20, height: 20 }, ["a"], { a: "b = 'c&d,e'" }, "vi");
+  assert.deepEqual(JSON.parse(new URL(some).searchParams.get("filter") ?? ""), { a: "b = 'c&d,e'" });
 });

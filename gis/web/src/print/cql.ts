@@ -64,3 +64,19 @@ export function filterCql(filter: Filter, layer: Layer): string | null | undefin
   if (parts.length === 0) return null;
   return parts.length === 1 ? (parts[0] as string) : parts.map((part) => `(${part})`).join(filter.all ? " AND " : " OR ");
 }
+
+/** The filters of layers: as CQL2 by layer, and the layers whose filter CQL2 cannot say. */
+export function filtersOf(
+  layers: readonly Layer[],
+  filterOf: (layer: string) => Filter | null,
+): { filters: Record<string, string>; unfiltered: string[] } {
+  const filters: Record<string, string> = {};
+  const unfiltered: string[] = [];
+  for (const layer of layers) {
+    const filter = filterOf(layer.id);
+    const text = filter ? filterCql(filter, layer) : null;
+    if (text === undefined) unfiltered.push(layer.id);
+    else if (text !== null) filters[layer.id] = text;
+  }
+  return { filters, unfiltered };
+}

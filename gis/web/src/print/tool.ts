@@ -9,7 +9,7 @@ import { h } from "../dom.ts";
 import { formatNumber, language, onLanguage, pick, texts } from "../i18n.ts";
 import { seeView } from "../see/view.ts";
 import { api, apiJson, ServerError } from "../server.ts";
-import { filterCql } from "./cql.ts";
+import { filtersOf } from "./cql.ts";
 import { Frame, frameRing } from "./frame.ts";
 import { TEXTS } from "./texts.ts";
 
@@ -200,18 +200,8 @@ class PrintTool implements ToolPanel {
 
   /** What the map shows: the layers with data, and the reader's filters of them. */
   #wanted(): { layers: string[]; filters: Record<string, string>; unfiltered: string[] } {
-    const { state } = this.#context;
-    const layers = [...state.layers.values()].filter(({ id }) => state.isShown(id));
-    const filters: Record<string, string> = {};
-    const unfiltered: string[] = [];
     const view = seeView(this.#context);
-    for (const layer of layers) {
-      const filter = view.filter(layer.id);
-      const text = filter ? filterCql(filter, layer) : null;
-      if (text === undefined) unfiltered.push(layer.id);
-      else if (text !== null) filters[layer.id] = text;
-    }
-    return { layers: layers.map(({ id }) => id), filters, unfiltered };
+    return { layers: view.seen.map(({ id }) => id), ...filtersOf(view.seen, (layer) => view.filter(layer)) };
   }
 
   #draw(): void {

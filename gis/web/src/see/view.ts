@@ -105,6 +105,17 @@ export class SeeView {
     return themeShown(this.themes, new Set(shown.map(({ id }) => id)));
   }
 
+  /** The layers of which something can be seen: shown, and not faded away. */
+  get seen(): Layer[] {
+    const { state } = this.#context;
+    const factors = this.#factors();
+    return [...state.layers.values()].filter(({ id }) => {
+      const sector = state.sector(id);
+      const strong = state.layerOpacity(id) > 0 && (!sector || state.sectorOpacity(sector.id) > 0);
+      return state.isShown(id) && strong && (factors.get(id) ?? 1) > 0;
+    });
+  }
+
   filter(layer: string): Filter | null {
     return this.#filters.get(layer) ?? null;
   }

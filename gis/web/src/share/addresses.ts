@@ -27,12 +27,13 @@ const SIDES = [16, 2000] as const;
 /** The server takes 4096 a side and 8 million pixels together. */
 const side = (pixels: number): number => Math.round(Math.min(Math.max(pixels, SIDES[0]), SIDES[1]));
 
-/** GET /image of a view: layers that a print draws, in the page's size. */
+/** GET /image of a view: its layers, pictures too, with the reader's filters, in the page's size. */
 export function imageAddress(
   origin: string,
   box: Box,
   size: { width: number; height: number },
   layers: readonly string[],
+  filters: Readonly<Record<string, string>>,
   language: string,
 ): string {
   const parameters = new URLSearchParams({
@@ -40,6 +41,7 @@ export function imageAddress(
     width: String(side(size.width)),
     height: String(side(size.height)),
     layers: layers.join(","),
+    ...(Object.keys(filters).length > 0 ? { filter: JSON.stringify(filters) } : {}),
     lang: language,
   });
   return `${origin}/image?${parameters.toString().replaceAll("%2C", ",")}`;

@@ -6,6 +6,8 @@ import type { PageContext, ToolPanel } from "../context.ts";
 import { wholeBox } from "../cover.ts";
 import { h } from "../dom.ts";
 import { language, onLanguage, pick, texts } from "../i18n.ts";
+import { filtersOf } from "../print/cql.ts";
+import { seeView } from "../see/view.ts";
 import { embedAddress, frameCode, imageAddress } from "./addresses.ts";
 import { TEXTS } from "./texts.ts";
 
@@ -31,6 +33,7 @@ class ShareTool implements ToolPanel {
   readonly element = h("div", { class: "share-tool" });
   readonly #context: PageContext;
   #waiting = 0;
+  readonly #stop: () => void;
   readonly #changed = (): void => {
     window.clearTimeout(this.#waiting);
     this.#waiting = window.setTimeout(() => this.build(), SETTLED_MS);
@@ -39,7 +42,7 @@ class ShareTool implements ToolPanel {
   constructor(context: PageContext) {
     this.#context = context;
     context.map.on("moveend", this.#changed);
-    context.state.onChange(() => present === this && this.#changed());
+    this.#stop = seeView(context).onChange(this.#changed);
     this.build();
     this.#changed();
   }
@@ -47,30 +50,42 @@ class ShareTool implements ToolPanel {
   close(): void {
     window.clearTimeout(this.#waiting);
     this.#context.map.off("moveend", this.#changed);
+    this.#stop();
     present = null;
   }
 
   build(): void {
     const { map, state, catalogue } = this.#context;
+    const names = (ids: readonly string[]): string => ids.map((id) => pick(state.layers.get(id)?.title)).join(", ");
     const link = new URL(window.location.href);
     link.hash = link.hash.replace(/([#&])tool=share(?:&|$)/, "$1").replace(/&$/, "");
     const title = `${t("frameTitle")} · ${pick(catalogue.city.title)}`;
     const { clientWidth: width, clientHeight: height } = map.getContainer();
-    const layers = [...state.layers.values()].filter(({ id, kind }) => kind !== "raster" && state.isShown(id));
+    const view = seeView(this.#context);
+    // The address has no login with it: what not everybody may see would have it refused.
+    const layers = view.seen.filter(({ access }) => access === "public");
+    const hidden = view.seen.filter(({ access }) => access !== "public");
+    const { filters, unfiltered } = filtersOf(layers, (layer) => view.filter(layer));
     const image = imageAddress(
       window.location.origin,
       wholeBox(map),
       { width, height },
       layers.map(({ id }) => id),
+      filters,
       language(),
     );
+    const hints = [
+      t("imageHint"),
+      ...(unfiltered.length > 0 ? [t("imageWhole", { names: names(unfiltered) })] : []),
+      ...(hidden.length > 0 ? [t("imageWithout", { names: names(hidden.map(({ id }) => id)) })] : []),
+    ];
     const near = map.getZoom() >= IMAGE_ZOOM && layers.length > 0;
     this.element.replaceChildren(
       h("p", { class: "tool-hint" }, t("hint")),
       this.#part("link", link.href, ""),
       this.#part("embed", frameCode(embedAddress(window.location.href), title), t("embedHint")),
       near
-        ? this.#part("image", image, t("imageHint"), image)
+        ? this.#part("image", image, hints.join(" "), image)
         : h("section", {}, h("h3", {}, t("image")), h("p", { class: "tool-hint" }, t("imageWide"))),
     );
   }

@@ -14,6 +14,7 @@ import pickle
 import shutil
 import socket
 import tempfile
+import weakref
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ class Writer:
     """A child process and the socket to it. ``busy``: it has a job that has not ended."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="bandoso-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="bandoso-export-"))
+        self._clear = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._socket, theirs = socket.socketpair()
         try:
             self._socket.setblocking(False)
@@ -49,7 +51,7 @@ class Writer:
             self._child = spawn.start("gis.export.child", theirs)
         except BaseException:
             self._socket.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._clear()
             raise
         finally:
             theirs.close()
@@ -78,7 +80,7 @@ class Writer:
         self.end()
         self._child.close()
         self._socket.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._clear()
 
     async def begin(self, job: Job) -> None:
         """Give it a job."""

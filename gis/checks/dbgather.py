@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Composable, Composed, Literal
 
 from gis.checks.dbrows import column_text, features_of_columns
 from gis.checks.features import Features
-from gis.checks.source import SYSTEM_COLUMNS, Box, bounded, column_kind
+from gis.checks.source import SYSTEM_COLUMNS, Box, bounded, column_kind, empty
 from gis.db import sql as names
 from layers.registry import Catalogue, Layer
 
@@ -125,6 +125,12 @@ class Gathering:
     def take(self, handle: Handle, layer: Layer, columns: Sequence[str]) -> Features:
         """The features of a reading, in the order of asset ids (that of their bytes, as in every table)."""
         rows = self._rows(handle)
+        if not rows:  # as of most layers around an edit
+            key = ("none", layer.id, tuple(columns))
+            none: Features | None = self._statements.get(key)
+            if none is None:
+                none = self._statements[key] = empty(layer, columns)
+            return none
         rows.sort(key=itemgetter(2))
         places = self._sent[handle[0]].statement.places[handle[1]]
         return features_of_columns(layer, columns, list(zip(*rows, strict=True)), places)

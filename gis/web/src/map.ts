@@ -88,4 +88,18 @@ export function refreshTiles(map: MapView): void {
   for (const [id, source] of Object.entries(map.getStyle().sources)) {
     if (source.type === "vector") map.refreshTiles(id);
   }
+  drawWhenLoaded(map);
+}
+
+const LOOK_MS = 200;
+const looking = new WeakMap<MapView, number>();
+
+/**
+ * Draws a frame when all tiles are here. MapLibre 6 draws none for tiles that turn out to be as they were, and says
+ * that it is idle after a frame alone: the page would be busy for ever.
+ */
+function drawWhenLoaded(map: MapView): void {
+  window.clearTimeout(looking.get(map));
+  if (map.areTilesLoaded()) map.triggerRepaint();
+  else looking.set(map, window.setTimeout(() => drawWhenLoaded(map), LOOK_MS));
 }

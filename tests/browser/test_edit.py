@@ -161,8 +161,8 @@ def test_a_valve_from_drawing_to_the_map_of_another(
     seen = time.monotonic()
     figures = {"saved_s": round(saved - started, 2), "seen_by_another_s": round(seen - saved, 2)}
     print(f"\n{figures}")
-    # Kept with the pictures and not judged: a slow machine draws for longer than the feed takes. What is judged:
-    # the other one was told of it by the stream, and asked for nothing but the tiles in view.
+    # Kept with the pictures and not judged: a slow machine draws for longer than the feed takes. What is
+    # judged: the other one was told of it by the stream, and asked for nothing but the tiles in view.
     (SHOTS / "edit-seen-by-another.json").write_text(json.dumps(figures) + "\n")
     since = {urlsplit(url).path for url in second.requests[asked:]}
     assert not any("/changes?" in url for url in second.requests)
@@ -194,7 +194,7 @@ def test_three_versions_of_a_conflict(visit: Visit, members: Editors, row: Row, 
     expect(take).to_be_disabled()  # both changed the code: somebody has to choose
     conflict.locator("tr[data-name=code] input[value=theirs]").check()
     conflict.scroll_into_view_if_needed()
-    visit.shot("page-edit-conflict")
+    visit.shot("page-edit-conflict-hostile")
     take.click()
     expect(page.locator(".edit-form [name=code]")).to_have_value(VALUES[0])
     save(page, "Đóng van")

@@ -57,6 +57,15 @@ def test_a_print_is_downloaded_and_shows_the_frame_that_the_page_drew(desk: Visi
     # They are in VN-2000, some 200 m from WGS 84: the size is compared, which the datum leaves as it is.
     assert max(places[::2]) - min(places[::2]) == pytest.approx(north - south, rel=0.002)
     assert max(places[1::2]) - min(places[1::2]) == pytest.approx(east - west, rel=0.002)
+    # The frame is brought into view, beside the tool: for the guide, under a plain title.
+    page.get_by_label("Tiêu đề").fill("Phường An Khánh")
+    before = page.evaluate("bandoso.map.getZoom()")
+    page.get_by_role("button", name="Xem cả khung").click()
+    page.wait_for_function("before => bandoso.map.getZoom() !== before", arg=before)
+    desk.idle()
+    west, south, east, north = (float(v) for v in (size.get_attribute("data-box") or "").split(","))
+    for corner in ((west, south), (west, north), (east, south), (east, north)):
+        assert desk.sees(*desk.pixel(*corner)), corner
     desk.shot("print")
     page.get_by_role("button", name="Đóng").first.click()
     assert page.evaluate("!!window.bandoso.map.getSource('bandoso-print')") is False

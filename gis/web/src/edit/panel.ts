@@ -14,7 +14,7 @@ import { checked, withoutFilled } from "./values.ts";
 const t = texts(TEXTS);
 
 export class EditPanel {
-  readonly element = h("div", { class: "edit" });
+  readonly element = h("div", { class: "edit", tabindex: "-1" });
   readonly #editor: Editor;
   readonly #head = h("div", { class: "edit-head" });
   readonly #work = h("div", { class: "edit-work" });
@@ -26,6 +26,7 @@ export class EditPanel {
   #layer = "";
   #mode = "";
   #gone = false;
+  readonly #off = new AbortController();
 
   constructor(editor: Editor) {
     this.#editor = editor;
@@ -33,7 +34,13 @@ export class EditPanel {
     this.#changes = new Changes(editor, () => this.#form?.check() ?? true);
     editor.savedText = () => t("saved");
     this.element.append(this.#head, this.#work, this.#feature, this.#changes.element);
-    this.element.addEventListener("keydown", (event) => this.#key(event));
+    for (const one of [this.element, editor.context.map.getContainer()]) {
+      one.addEventListener("keydown", (event) => this.#key(event), { signal: this.#off.signal });
+    }
+    const loose = (event: KeyboardEvent): void => {
+      if (event.target === document.body) this.#key(event); // nothing has the focus
+    };
+    document.addEventListener("keydown", loose, { signal: this.#off.signal });
     editor.onChange(() => this.#refresh());
     onLanguage(() => {
       if (this.#gone) return;
@@ -48,6 +55,7 @@ export class EditPanel {
 
   end(): void {
     this.#gone = true;
+    this.#off.abort();
   }
 
   #build(): void {
@@ -86,7 +94,23 @@ export class EditPanel {
 
   // --- drawing ----------------------------------------------------------------------------------------
 
+  /** What was pressed is hidden now: the keyboard goes on where the work does. */
+  #keepFocus(): void {
+    const active = document.activeElement;
+    const lost = active === null || active === document.body || (this.element.contains(active) && !active.checkVisibility());
+    if (!lost) return;
+    const next = this.#work.querySelector<HTMLElement>("[data-do=centre], button.text-button");
+    (next ?? this.element).focus({ preventScroll: true });
+  }
+
   #refreshMode(): void {
+    const { mode } = this.#editor;
+    const kind = this.#mode.split(" ")[0];
+    this.#showMode();
+    if (kind && kind !== mode.kind) this.#keepFocus();
+  }
+
+  #showMode(): void {
     const { mode } = this.#editor;
     const points = mode.kind === "draw" ? mode.points.length : 0;
     const key = `${mode.kind} ${points} ${mode.kind === "rest" ? (this.#editor.chosen?.id ?? "") : mode.say}`;
@@ -94,6 +118,7 @@ export class EditPanel {
     const before = this.#mode.split(" ")[0];
     this.#mode = key;
     this.#head.hidden = mode.kind !== "rest";
+    this.element.classList.toggle("asking", mode.kind !== "rest");
     if (mode.kind === "rest") {
       this.#work.replaceChildren(...(this.#editor.chosen ? [] : [h("p", { class: "edit-quiet" }, t("hint"))]));
       return;
@@ -262,12 +287,15 @@ export class EditPanel {
     const editor = this.#editor;
     const typing = event.target instanceof HTMLElement && event.target.matches("input, textarea");
     const inSelect = event.target instanceof HTMLSelectElement;
+    const onMap = event.target === editor.context.map.getCanvas();
+    const drawing = editor.mode.kind === "draw" && editor.mode.points.length > 0;
     if (event.key === "Escape" && editor.mode.kind !== "rest") {
       event.stopPropagation();
       editor.cancel();
     } else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) {
       event.preventDefault();
-      if (event.shiftKey) editor.pending.redo();
+      if (drawing) editor.removePoint();
+      else if (event.shiftKey) editor.pending.redo();
       else editor.pending.undo();
     } else if (event.target instanceof HTMLSelectElement && event.target.name === "vertex" && editor.stage.path) {
       const step = event.shiftKey ? 1 : 0.1;
@@ -282,6 +310,12 @@ export class EditPanel {
         event.preventDefault();
         editor.moveSelected(...move);
       } else if (event.key === "Delete") editor.removeSelected();
-    } else if (event.key === "Backspace" && !typing && !inSelect && editor.mode.kind === "draw") editor.removePoint();
+    } else if (event.key === "Backspace" && !typing && !inSelect && drawing) editor.removePoint();
+    else if (onMap && event.key === "Delete" && editor.stage.path) editor.removeSelected();
+    else if (onMap && event.key === "Enter" && editor.mode.kind === "draw") {
+      event.preventDefault();
+      if (event.shiftKey) void editor.finish();
+      else editor.addPoint(this.#centre());
+    }
   }
 }

@@ -123,6 +123,7 @@ class PrintTool implements ToolPanel {
         this.#select("orientation", ["landscape", "portrait"], (one) => t(one as "landscape")),
       ),
       this.#size,
+      h("button", { type: "button", class: "text-button", name: "whole", onclick: () => this.#showFrame() }, t("whole")),
       h("p", { class: "tool-hint" }, layers.length > 0 ? t("layers", { count: layers.length }) : t("noLayers")),
       Object.keys(filters).length > 0
         ? h("p", { class: "tool-hint" }, t("filtered", { names: names(Object.keys(filters)) }))
@@ -202,6 +203,12 @@ class PrintTool implements ToolPanel {
   #wanted(): { layers: string[]; filters: Record<string, string>; unfiltered: string[] } {
     const view = seeView(this.#context);
     return { layers: view.seen.map(({ id }) => id), ...filtersOf(view.seen, (layer) => view.filter(layer)) };
+  }
+
+  /** Goes so far out, or near, that the frame is seen as a whole beside this panel. */
+  #showFrame(): void {
+    const box = this.#size.dataset["box"]?.split(",").map(Number);
+    if (box?.length === 4) this.#context.zoomTo(box as [number, number, number, number], 20);
   }
 
   #draw(): void {

@@ -154,12 +154,15 @@ def first(context: BrowserContext, url: str) -> dict[str, Any]:
         asked = min((row[1] for row in rows if _kind(row[0]) == "tiles"), default=0)
         arrived = max(row[2] for row in rows if _kind(row[0]) in MAP or row[1] <= asked)
         ground = page.evaluate(GROUND)
-        beneath = [row for row in rows if row[0].endswith(ground)]
+        # What comes out of the browser's cache has come before.
+        over_the_wire = [row for row in rows if row[3] > 0]
+        beneath = [row for row in over_the_wire if row[0].endswith(ground)]
         begun = max((row[1] for row in beneath), default=0)
-        # Icons are not in the ground; what was asked for while it came is waited for, letters above all.
+        # What was asked for while the ground came is waited for, code and letters above all; icons are not in it.
         shown = max(
-            (row[2] for row in rows if row in beneath or (row[1] <= begun and _kind(row[0]) != "tiles")),
-            default=0,
+            row[2]
+            for row in over_the_wire
+            if row in beneath or (row[1] <= begun and _kind(row[0]) != "tiles")
         )
         times = {"ground_ms": shown, "arrived_ms": arrived, "drawn_ms": round(drawn), "idle_ms": round(idle)}
         return {**times, **wire.told(), "waterfall": rows}

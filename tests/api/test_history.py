@@ -449,7 +449,10 @@ def test_later_edits_stand_in_the_way_and_are_named(
     assert "steward" in problem["detail"]
     assert item(anyone, other).json()["properties"]["name"] == "b2", "nothing was undone"
     assert undo(land, later["id"]).status_code == 201, "what it made is water's to change"
-    # the undo of the later one is itself a later edit
+    # all is as the first one left it, though in a later version
+    answer = undo(land, first["id"])
+    assert answer.status_code == 201, answer.text
+    assert [item(anyone, f).json()["properties"]["name"] for f in (one, other)] == ["a", "b"]
     assert undo(land, first["id"]).status_code == 409
     made_again = undo(land, first["id"], {"comment": "x" * 2001})
     assert made_again.status_code == 422
@@ -464,6 +467,19 @@ def test_what_was_made_and_taken_away_since_cannot_be_undone(land: Writer, spot:
     assert undo(land, removing["id"]).status_code == 201
     answer = undo(land, removing["id"])
     assert answer.json()["obstacles"][0]["reason"] == "made-again"
+    assert undo(land, making["id"]).status_code == 201, "what was made stands again as it was made"
+
+
+def test_a_later_edit_stands_in_the_way_until_its_place_is_as_it_was(
+    land: Writer, spot: tuple[float, float]
+) -> None:
+    (one,) = made(land, create(spot, name="a"))
+    first = changeset(land, update(one, name="a2"))
+    moved = changeset(land, update(first["features"][0], geometry=point(spot[0] + 5, spot[1])))
+    assert undo(land, first["id"]).status_code == 409
+    back = changeset(land, update(moved["features"][0], geometry=point(*spot)))
+    assert undo(land, first["id"]).status_code == 201, "somebody put it back by hand"
+    assert undo(land, back["id"]).status_code == 409
 
 
 def test_a_taken_asset_id_keeps_what_had_it_from_coming_back(land: Writer, spot: tuple[float, float]) -> None:

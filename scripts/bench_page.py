@@ -158,7 +158,7 @@ def first(context: BrowserContext, url: str) -> dict[str, Any]:
         over_the_wire = [row for row in rows if row[3] > 0]
         beneath = [row for row in over_the_wire if row[0].endswith(ground)]
         begun = max((row[1] for row in beneath), default=0)
-        # What was asked for while the ground came is waited for, code and letters above all; icons are not in it.
+        # What was asked for while it came is waited for, code and letters above all; icons are not in it.
         shown = max(
             row[2]
             for row in over_the_wire

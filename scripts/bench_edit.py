@@ -231,7 +231,9 @@ def reading(city: City, seconds: float, *, besides: bool, pace: float = 0.0) -> 
 
 def changeset(city: City, count: int) -> dict[str, Any]:
     """New poles of one changeset, in a grid beside the city's parcels."""
-    with psycopg.connect(city.db.owner_dsn) as connection:
+    with psycopg.connect(city.db.owner_dsn, autocommit=True) as connection:
+        # of a run before: poles on poles would be a thousand findings
+        connection.execute("DELETE FROM layer.power_support WHERE remark LIKE 'Bench %'")
         row = connection.execute(
             "SELECT ST_X(geom), ST_Y(geom), ST_Z(geom) FROM layer.power_support"
             " ORDER BY md5(asset_id) LIMIT 1"

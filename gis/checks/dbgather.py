@@ -24,6 +24,8 @@ from layers.registry import Catalogue, Layer
 
 #: Branches of one statement; what is more is sent with the next.
 MOST = 48
+#: Statements and the like that are kept for a catalogue; edits of a few features have some hundred kinds.
+MOST_KEPT = 2_000
 #: Kinds of columns and the types of their slots, in order; before them in a row: the number of its branch,
 #: fid, asset id, owner, geometry.
 _SLOTS = {"number": "double precision", "time": "bigint", "boolean": "boolean", "text": "text"}
@@ -113,6 +115,8 @@ class Gathering:
         key = ("gather", len(self._boxes), *self._branches)
         statement = self._statements.get(key)
         if statement is None:
+            if len(self._statements) > MOST_KEPT:  # every large changeset has a kind of its own
+                self._statements.clear()
             statement = self._statements[key] = self._made()
         corners = [corner for box in self._boxes for corner in bounded(box)]
         cursor = psycopg.RawCursor(self._connection)

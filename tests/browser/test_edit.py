@@ -174,6 +174,39 @@ def test_a_valve_from_drawing_to_the_map_of_another(
     second.check()
 
 
+def test_a_click_waits_for_what_it_may_snap_to(
+    visit: Visit, members: Editors, pipes: Iterator[tuple[int, int, float, float]]
+) -> None:
+    """The pipes come late: who clicks before them hits the pipe all the same, and gives up by Escape."""
+    _fid, _version, lon, lat = next(pipes)
+    page = editing(visit, lon, lat)
+    held: list[Route] = []
+    page.route("**/water_pipe/items?*", lambda route: held.append(route))
+    page.select_option(".edit-new select", "water_valve")
+    x, y = visit.pixel(lon, lat)
+    for given_up in (True, False):
+        page.click("[data-do=draw]")
+        page.mouse.click(x + 5, y + 4)
+        while not held:
+            page.wait_for_timeout(20)
+        expect(page.locator(".edit-feature")).to_be_hidden()
+        if given_up:
+            page.keyboard.press("Escape")
+        for route in held:
+            route.abort() if given_up else route.continue_()
+        held.clear()
+        if given_up:
+            page.wait_for_timeout(300)
+            assert page.locator(".edit-change").count() == 0
+    expect(page.locator(".edit-feature")).to_be_visible()
+    drafts = "Object.entries(localStorage).filter(([k]) => k.startsWith('bandoso.edit')).map(([, v]) => v)"
+    (draft,) = page.evaluate(drafts)
+    (change,) = json.loads(draft)["changes"]
+    assert len(change["geometry"]["coordinates"]) == 3, "it has no height of a pipe"
+    page.click(".edit-change [data-do=drop]")
+    expect(page.locator(".edit-change")).to_have_count(0)
+
+
 def test_three_versions_of_a_conflict(visit: Visit, members: Editors, row: Row, site_db: Database) -> None:
     fid, lon, lat = row("water_valve", "state = 'open' AND kind IS NOT NULL")
     page = editing(visit, lon, lat)

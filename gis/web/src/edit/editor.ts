@@ -16,6 +16,8 @@ import { nearestSegment, type Snap } from "./snap.ts";
 import { Stage } from "./stage.ts";
 import { defaults, type Schema } from "./values.ts";
 
+/** Milliseconds that a click waits for what it may snap to. */
+const PATIENCE = 3_000;
 /** Metres between places that are one. */
 const SAME_M = 0.0005;
 
@@ -57,6 +59,8 @@ export class Editor {
   readonly #trouble: (error: unknown) => void;
   #wanted = "";
   #reading = 0;
+  /** Clicks that wait for what they may snap to, in their order; null: none does. */
+  #waiting: Promise<void> | null = null;
   readonly #subscriptions: readonly Subscription[];
 
   constructor(context: PageContext, draft: Draft, trouble: (error: unknown) => void) {
@@ -265,11 +269,59 @@ export class Editor {
     this.stage.justDragged = false;
     if (!this.stage.contacts.take(event.originalEvent) || justDragged) return;
     const { mode } = this;
+    if (mode.kind === "draw" || mode.kind === "place") this.#once(mode.kind, () => this.#set(event));
+    else this.#pick(event, mode.kind === "feature" ? mode : null);
+  }
+
+  /** A place was clicked at: a vertex, or what was asked for. */
+  #set(event: MapMouseEvent): void {
+    const { mode } = this;
     if (mode.kind === "draw") this.#drawAt(event, mode);
     else if (mode.kind === "place") {
       const place = this.stage.place(event);
       mode.done(place, this.stage.lastSnap);
-    } else this.#pick(event, mode.kind === "feature" ? mode : null);
+    }
+  }
+
+  /**
+   * Does what a click asks for once it is known what it may snap to: somebody quicker than the line would else set a
+   * vertex beside the pipe that they see, and be told of a dangle.
+   */
+  #once(kind: Mode["kind"], act: () => void): void {
+    const layer = this.#layerToSnap();
+    const ready = !this.stage.snapping || layer === undefined || this.ground.covers(layer);
+    if (this.#waiting === null && ready) {
+      act();
+      return;
+    }
+    const { snapping } = this.stage;
+    const turn = (this.#waiting ?? Promise.resolve()).then(async () => {
+      if (!ready) await this.#readNow(layer);
+      if (this.mode.kind !== kind) return; // given up meanwhile
+      const before = this.stage.snapping;
+      this.stage.snapping = snapping; // as it was when the click was made
+      act();
+      this.stage.snapping = before;
+    });
+    this.#waiting = turn;
+    void turn.finally(() => {
+      if (this.#waiting === turn) this.#waiting = null;
+    });
+  }
+
+  async #readNow(layer: string): Promise<void> {
+    if (this.ground.covers(layer)) return;
+    window.clearTimeout(this.#reading);
+    this.stage.waits(true);
+    let timer = 0;
+    const patience = new Promise<void>((done) => (timer = window.setTimeout(done, PATIENCE)));
+    await Promise.race([this.ground.read(layer), patience]);
+    window.clearTimeout(timer);
+    this.stage.waits(false);
+  }
+
+  #layerToSnap(): string | undefined {
+    return this.mode.kind === "draw" ? this.mode.layer.id : this.chosen?.layer.id;
   }
 
   /** A vertex; on the last one (so by a double click, too) or on an area's first one, the end. */
@@ -311,7 +363,7 @@ export class Editor {
   }
 
   #readGround(): void {
-    const layer = this.mode.kind === "draw" ? this.mode.layer.id : this.chosen?.layer.id;
+    const layer = this.#layerToSnap();
     window.clearTimeout(this.#reading);
     if (layer === undefined) return;
     this.#reading = window.setTimeout(() => void this.ground.read(layer), 150);

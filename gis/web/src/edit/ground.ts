@@ -10,11 +10,15 @@ import { target, type Target } from "./snap.ts";
 const MOST = 1_000;
 const LEAST_ZOOM = 16;
 
+/** West, south, east, north in degrees. */
+type Box = [number, number, number, number];
+
 export class Ground {
   readonly crs: string;
   readonly #context: PageContext;
-  readonly #layers = new Map<string, { box: [number, number, number, number]; targets: Target[] }>();
+  readonly #layers = new Map<string, { box: Box; targets: Target[] }>();
   #request: AbortController | null = null;
+  #latest = Promise.resolve();
 
   constructor(context: PageContext) {
     this.#context = context;
@@ -65,8 +69,34 @@ export class Ground {
     return [...this.#layers.values()].flatMap(({ targets }) => targets);
   }
 
-  /** Reads what stands in view. Quiet: without it nothing is snapped to, and one may edit all the same. */
+  /** Whether all that one snaps to in view was read; from afar nothing is. */
+  covers(layer: string): boolean {
+    if (this.#context.map.getZoom() < LEAST_ZOOM) return true;
+    const view = this.#view();
+    return this.around(layer).every((id) => this.#holds(id, view));
+  }
+
+  #view(): Box {
+    const bounds = this.#context.map.getBounds();
+    return [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+  }
+
+  #holds(id: string, view: Box): boolean {
+    const box = this.#layers.get(id)?.box;
+    return box !== undefined && box[0] <= view[0] && box[1] <= view[1] && box[2] >= view[2] && box[3] >= view[3];
+  }
+
+  /**
+   * Reads what stands in view, and ends with the last reading that was begun meanwhile. Quiet: without it nothing
+   * is snapped to, and one may edit all the same.
+   */
   async read(layer: string): Promise<void> {
+    let latest = (this.#latest = this.#read(layer));
+    await latest;
+    while (latest !== this.#latest) await (latest = this.#latest);
+  }
+
+  async #read(layer: string): Promise<void> {
     const { map } = this.#context;
     this.#request?.abort();
     if (map.getZoom() < LEAST_ZOOM) {
@@ -75,15 +105,13 @@ export class Ground {
     }
     const request = new AbortController();
     this.#request = request;
-    const bounds = map.getBounds();
-    const view: [number, number, number, number] = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+    const view = this.#view();
     const wanted = this.around(layer);
     for (const id of this.#layers.keys()) if (!wanted.includes(id)) this.#layers.delete(id);
     await Promise.all(
       wanted.map(async (id) => {
-        const known = this.#layers.get(id);
-        if (known && known.box[0] <= view[0] && known.box[1] <= view[1] && known.box[2] >= view[2] && known.box[3] >= view[3]) return;
-        const box: typeof view = [
+        if (this.#holds(id, view)) return;
+        const box: Box = [
           view[0] - (view[2] - view[0]) / 4,
           view[1] - (view[3] - view[1]) / 4,
           view[2] + (view[2] - view[0]) / 4,

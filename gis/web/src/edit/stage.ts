@@ -177,6 +177,11 @@ export class Stage {
     return keys[0] ?? null;
   }
 
+  /** A click waits for what it may snap to. */
+  waits(on: boolean): void {
+    this.#context.map.getCanvas().style.cursor = on ? "progress" : "crosshair";
+  }
+
   /** A vertex is held. */
   get holding(): boolean {
     return this.#drag !== null;

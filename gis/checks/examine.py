@@ -5,6 +5,7 @@ The same in a process of our own (gis.checks.worker), in a Dask worker, or in th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import io
@@ -74,7 +75,7 @@ class Examiner:
     """Evaluates tasks on one connection. Raises psycopg.Error, MemoryError; errors of rules are in Done."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+        self._setup, self._stays = setup, False
         city = setup.setting.city
         for name in city.crs.definitions if city.path else ():
             crs.register((city.path.parent / name).resolve())  # type: ignore[union-attr]
@@ -85,6 +86,21 @@ class Examiner:
 
     def close(self) -> None:
         self._connection.close()
+
+    def stay(self) -> None:
+        """The process does nothing else: what is there now stays, and its memory is looked after."""
+        gc.freeze()
+        self._stays = True
+
+    def _give_back_memory(self) -> None:
+        """A worker lives for many windows. Python's collector counts objects, of which a window has few,
+        and not their megabytes: what hangs in a cycle would pile up; and glibc keeps what a large window
+        needed."""
+        # Where what was there before is not frozen, collecting takes a tenth of a second.
+        if self._stays:
+            gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
     def examine(self, task: Task) -> Iterator[bytes | Done]:
         """Portions of rows (gis.checks.encode), at last what was done."""
@@ -97,7 +113,7 @@ class Examiner:
                 waiting.clear()
         if waiting:
             yield self._encoder.rows(task.number, waiting)
-        give_back_memory()
+        self._give_back_memory()
         yield done
 
     def _findings(self, task: Task, done: Done) -> Iterator[tuple[str, Finding]]:
@@ -146,7 +162,7 @@ class Examiner:
             )
         for part in parts:
             yield part.box
-            give_back_memory()
+            self._give_back_memory()
 
 
 def see_snapshot(connection: psycopg.Connection[Any], snapshot: str) -> None:
@@ -178,18 +194,6 @@ def _whole(whole: Whole, app: Application) -> Iterator[Finding]:
         yield from known.run(whole, app)
     elif known.also is not None:
         yield from known.also(whole, app)
-
-
-def give_back_memory() -> None:
-    """A worker lives for many windows. Python's collector counts objects, of which a window has few, and not
-    their megabytes: what hangs in a cycle would pile up; and glibc keeps what a large window needed."""
-    # Where all that was there before is not frozen (gis.checks.worker), collecting takes a tenth of a second.
-    if gc.get_freeze_count():
-        gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        return
 
 
 def _read_only(content: dict[Any, Any]) -> Mapping[Any, Any]:

@@ -7,7 +7,6 @@ in GEOS, memory) ends nothing else.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import pickle
 import sys
 from multiprocessing.connection import Connection
@@ -33,8 +32,7 @@ def main(descriptor: int, address_space: int) -> None:
 
     try:
         examiner = Examiner(unpacked(parent.recv_bytes()))
-        # All that is there now stays: the collector need not look at it after each window.
-        gc.freeze()
+        examiner.stay()
         parent.send_bytes(READY)
         while True:
             task = pickle.loads(parent.recv_bytes())  # noqa: S301 - from our parent

@@ -87,6 +87,9 @@ class Freshness(Listening):
         self._heard = float("-inf")
         self._ended = False
         self._changes, self._lows, self._notes = Marks(), Marks(), Marks()
+        #: Changesets beyond ``_upto`` and their layers that are marked already: while edits overlap, the same
+        #: are told several times.
+        self._marked: set[tuple[int, str]] = set()
 
     @property
     def stopped(self) -> bool:
@@ -138,6 +141,7 @@ class Freshness(Listening):
         self._heard = float("-inf")
         self._since, self._upto = since, None
         self._changes, self._lows, self._notes = Marks(since.change), Marks(since.low), Marks(since.note)
+        self._marked = set()
 
     async def follow(self, connection: AsyncConnection[Any]) -> None:
         """Ask, mark, wait for a notice; again and again."""
@@ -177,6 +181,7 @@ class Freshness(Listening):
         if self._since is not since:
             return False
         self._upto = now
+        self._marked = {one for one in self._marked if one[0] > now.change}
         return True
 
     async def _catch_up(self, connection: AsyncConnection[Any], since: Stamp, now: Stamp) -> None:
@@ -191,7 +196,7 @@ class Freshness(Listening):
         self._mark_all(await found.fetchall())
 
     def _mark_all(self, rows: Iterable[tuple[int, int, str, list[list[float]] | None]]) -> None:
-        told = list(rows)
+        told = [row for row in rows if row[0] != _CHANGE or (row[1], row[2]) not in self._marked]
         # All boxes at once: to put one into the CRS of the tiles takes as long as a hundred.
         stored = [_box(one) for kind, _, _, boxes in told if kind != _LOW for one in boxes or ()]
         web = iter(web_boxes(stored, self._storage))
@@ -204,13 +209,16 @@ class Freshness(Listening):
                 found = [next(web) for _ in boxes]
             marks = (self._changes, self._lows, self._notes)[kind]
             marks.mark(layer, found, number, self._buffer_of(layer))
+        # A changeset is committed at once, so what was told of it is all of it.
+        self._marked.update((number, layer) for kind, number, layer, _ in told if kind == _CHANGE)
 
 
 def _box(sides: Sequence[float]) -> Box:
     return sides[0], sides[1], sides[2], sides[3]
 
 
-#: The kind of rows whose boxes are in EPSG:3857.
+#: Kinds of rows: of changesets, and those whose boxes are in EPSG:3857.
+_CHANGE: Final = 0
 _LOW: Final = 1
 _CHANGES: Final = "SELECT 0, changeset, layer, boxes FROM bandoso.changed_boxes(%s, %s, %s)"
 #: All that is visible is read, whatever the horizon is: behind a changeset that is still open others may be

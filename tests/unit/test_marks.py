@@ -49,6 +49,22 @@ def test_covered_is_close() -> None:
     assert covered((3e7, 3e7, 3e7, 3e7), 5, BUFFER).number == 0
 
 
+edge = st.sampled_from([-marks.HALF, marks.HALF, -2.5e7, 2.5e7, 0.0, 1.0, -marks.HALF + 1e-3])
+
+
+@given(st.one_of(boxes, st.builds(lambda x, y: (x, y, x, y), edge, edge)))
+def test_marked_is_what_is_covered(box: Box) -> None:
+    """Level by level: no tile less, and none more."""
+    kept = Marks()
+    kept.mark("a", [box], 1, BUFFER)
+    if covered(box, marks.DEEPEST, BUFFER).number > marks.MOST_OF_A_BOX:
+        assert len(kept) == 0
+        return
+    wanted = [tile for z in range(marks.DEEPEST + 1) for tile in covered(box, z, BUFFER).tiles()]
+    assert len(kept) == len(wanted)
+    assert all(kept.last(["a"], tile) == 1 for tile in wanted)
+
+
 @settings(max_examples=60, deadline=None)
 @given(changes, st.sampled_from([20, 300, 100_000]), st.data())
 def test_what_changed_is_known(made: list[tuple[str, Box]], most: int, data: st.DataObject) -> None:

@@ -185,7 +185,10 @@ class Visit:
         """Ids of the layers of which a feature is drawn."""
         return set(
             self.page.evaluate(
-                "window.bandoso.map.queryRenderedFeatures().map(f => f.layer.metadata?.['bandoso:layer'])"
+                # MapLibre finds a layer that was just hidden until its tiles are made anew.
+                "window.bandoso.map.queryRenderedFeatures().filter(f => 'none' !="
+                " window.bandoso.map.getLayoutProperty(f.layer.id, 'visibility'))"
+                ".map(f => f.layer.metadata?.['bandoso:layer'])"
             )
         ) - {None}
 

@@ -41,10 +41,12 @@ export function featuresAt(
   ];
   const around = map.queryRenderedFeatures(box).filter((feature) => !isArea(feature));
   const exact = map.queryRenderedFeatures([point.x, point.y]);
+  // Until its tiles are made anew, a layer that was just hidden is still found.
+  const hidden = (id: string): boolean => map.getLayoutProperty(id, "visibility") === "none";
   const found = new Map<string, Found>();
   for (const feature of [...around, ...exact]) {
     const layer = layers.get(layerOf(feature.layer) ?? "");
-    if (!layer || feature.id === undefined) continue;
+    if (!layer || feature.id === undefined || hidden(feature.layer.id)) continue;
     const fid = String(feature.id);
     const key = `${layer.id}/${fid}`;
     if (!found.has(key)) found.set(key, { layer, fid, properties: feature.properties });

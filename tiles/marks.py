@@ -175,7 +175,7 @@ class Marks:
     def _each(self, layer: str, box: Box, change: int, buffer: int) -> None:
         """Mark what ``covered`` says, level by level, without its calls: every process does this for every
         edit, and it was a tenth of what an edit of an attribute costs."""
-        own, last, most = self._of(layer, 0), self._last, self._any
+        own, last, touched = self._of(layer, 0), self._last, self._any
         west, north, east, south = box[0] + HALF, HALF - box[3], box[2] + HALF, HALF - box[1]
         if west < 0 or north < 0 or east > _WIDE or south > _WIDE:
             levels: Iterable[tuple[int, int, int, int, int]] = (
@@ -190,8 +190,8 @@ class Marks:
                     key = row | x << DEEPEST
                     if last.get(own | key, 0) < change:
                         last[own | key] = change
-                        if most.get(key, 0) < change:
-                            most[key] = change
+                        if touched.get(key, 0) < change:
+                            touched[key] = change
 
     def _widely(self, layer: str, box: Box, change: int, buffer: int) -> None:
         for i, (other, known, before, its) in enumerate(self._wide):

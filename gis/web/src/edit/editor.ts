@@ -92,6 +92,7 @@ export class Editor {
   }
 
   end(): void {
+    this.mode = { kind: "rest" }; // a click that waits is given up
     for (const one of this.#subscriptions) one.unsubscribe();
     window.clearTimeout(this.#reading);
     this.context.takeClicks(null);

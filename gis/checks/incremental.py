@@ -9,16 +9,17 @@ mode), and a sound edit of one feature needs one answer and one row (bandoso.che
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import batched
 from typing import Any
 
 import psycopg
 
 from gis.checks.before import caused
-from gis.checks.concern import Change, Concern, Plan, known_of, made_of, merged, plan_of
+from gis.checks.concern import Change, Concern, Known, Plan, known_of, made_of, merged, plan_of
 from gis.checks.encode import PORTION
 from gis.checks.judging import Judging
 from gis.checks.model import Application, Finding
@@ -30,6 +31,11 @@ from gis.checks.store import text_array
 from gis.checks.window import Setting, Window
 from gis.db.connect import connect
 from gis.db.server import Database
+
+#: Sends statements, and waits for none.
+type Send = Callable[[psycopg.Connection[Any]], None]
+#: The same for what is then judged; what it gives takes the answers. Both raise psycopg.Error.
+type Ahead = Callable[[], Callable[[], None]]
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,18 @@ def recheck(
     apps: Sequence[Application] | None = None,
     *,
     stepwise: bool = False,
+    ahead: Ahead | None = None,
+    last: list[Send] | None = None,
 ) -> Recheck:
     """Judge what ``changes``, made before in the same transaction, can affect, and update the findings in it.
 
     ``connection``: READ COMMITTED, in a transaction, in role bandoso_checker or with the owner's rights while
     this runs (restricted layers are read, findings written). ``apps``: default all of the catalogue.
-    ``stepwise``: the edit is one request of several that belong together (Rule.awaits). Waits for edits
-    beside this one; never for a run, to which it leaves its windows. Raises psycopg.Error.
+    ``stepwise``: the edit is one request of several that belong together (Rule.awaits). ``ahead``: sends the
+    changes themselves, so that they and what is read after them take one exchange. ``last``: what is written
+    is left there, to be sent by the caller before the transaction ends (in the same role); None: it is
+    written here. Waits for edits beside this one; never for a run, to which it leaves its windows. Raises
+    psycopg.Error.
     """
     if not changes:
         return Recheck()
@@ -70,10 +81,18 @@ def recheck(
     if apps is not None:
         known = made_of(setting, [Concern.of(app, setting) for app in apps])
     edit = _Edit(connection, setting, known)
-    plan = plan_of(known, edit.source, changes)
-    writes = edit.judge(plan, changes)
+    with connection.pipeline():
+        take = ahead() if ahead is not None else None
+        edit.ask(plan_of(known, edit.source, changes), changes)
+    if take is not None:
+        take()
+    writes = edit.judge()
     result = edit.settle(_fids(changes), write=writes, stepwise=stepwise)
     edit.note(judged=writes)
+    if last is None:
+        edit.write()
+    else:
+        last += edit.writing
     if result.rejecting:
         mine = [
             (known.by_key[key], one)
@@ -109,10 +128,13 @@ def clear_due(db: Database, setting: Setting) -> int:
         for key, *box in rows:
             groups.setdefault(key, []).append((box[0], box[1], box[2], box[3]))
         plan = Plan([([known.by_key[k]], merged(b)) for k, b in groups.items() if k in known.by_key])
-        if not edit.judge(plan, ()):
+        with connection.pipeline():
+            edit.ask(plan, ())
+        if not edit.judge():
             return 0
         edit.settle({}, write=True)
         edit.note(judged=True)
+        edit.write()
         connection.execute(
             "DELETE FROM bandoso.check_due AS d USING"
             " unnest(%s::text[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])"
@@ -125,10 +147,20 @@ def clear_due(db: Database, setting: Setting) -> int:
 
 
 class _Edit(Judging):
-    """A judging, and what becomes of its findings."""
+    """A judging, and what becomes of its findings: ``writing`` is what there is to send at the end."""
+
+    def __init__(self, connection: psycopg.Connection[Any], setting: Setting, known: Known) -> None:
+        super().__init__(connection, setting, known)
+        self.writing: list[Send] = []
+
+    def write(self) -> None:
+        """Send ``writing``."""
+        with self._connection.pipeline():
+            for send in self.writing:
+                send(self._connection)
 
     def settle(self, fids: Mapping[str, frozenset[int]], *, write: bool, stepwise: bool = False) -> Recheck:
-        """Compare with the stored findings, and write what changed."""
+        """Compare with the stored findings, and (``write``) have written what changed."""
         deferred = tuple(sorted(self._deferred))
         looked = [(keys, about) for keys, about in self._looked if not self._standing.isdisjoint(keys)]
         if not self._found and not self._known_in_windows and not looked:
@@ -160,7 +192,7 @@ class _Edit(Judging):
         if few.moves or len(known) > FEW:
             return None
         if write:
-            write_few(connection, few, datetime.now(UTC))
+            self.writing.append(partial(write_few, few=few, as_of=datetime.now(UTC)))
         return few.news, tuple(sorted(old.id for old in few.gone))
 
     def _settle_many(
@@ -185,7 +217,7 @@ class _Edit(Judging):
             return news, tuple(row[0] for row in gone.fetchall())
 
     def note(self, *, judged: bool) -> None:
-        """Tell runs what was judged here, or (not ``judged``: a run is writing) what is left to them."""
+        """Have runs told what was judged here, or (not ``judged``: a run is writing) what is left to them."""
         due: list[tuple[str, Box | None]] = [
             (key, box)
             for key, boxes in self._deferred.items()
@@ -212,12 +244,17 @@ class _Edit(Judging):
             )
 
     def _insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Few rows in one statement, which a later edit finds prepared."""
+        """Have few rows written by one statement, which a later edit finds prepared."""
         places = f"({', '.join(['%s'] * len(rows[0]))})"
         insert = f"INSERT INTO bandoso.{into} VALUES "  # noqa: S608 - ours
         for some in batched(rows, 8):
             values = [value for row in some for value in row]
-            self._connection.execute((insert + ", ".join([places] * len(some))).encode(), values)
+            query = (insert + ", ".join([places] * len(some))).encode()
+            self.writing.append(partial(_execute, query=query, values=values))
+
+
+def _execute(connection: psycopg.Connection[Any], query: bytes, values: Sequence[Any]) -> None:
+    connection.execute(query, values)
 
 
 def _fids(changes: Iterable[Change]) -> dict[str, frozenset[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,45 +46,50 @@ class Judging:
         self._looked: list[tuple[list[str], list[str]]] = []
         #: Whether stored findings have to be compared.
         self._known_in_windows, self._standing = False, frozenset[str]()
+        self._asked_for: _Asked
 
-    def judge(self, plan: Plan, changes: Sequence[Change]) -> bool:
-        """Collect the findings of a plan; what would take too long is deferred. Gives whether findings may be
-        written: not while a run writes."""
+    def ask(self, plan: Plan, changes: Sequence[Change]) -> None:
+        """Send for all that a plan reads, in the caller's pipeline: ``judge`` takes the answers after it."""
         windows, paired = list(self._windows(plan)), [(one, self._pairs(one)) for one in plan.paired]
         others: list[list[Handle]] = []
         about = [f"{change.layer}/{change.fid}" for change in changes]
         boxes = [([app.key for app in apps], window.box) for apps, window in windows]
         held = [grown(box, _HELD_M) for change in changes for box in change.boxes()]
-        with self._connection.pipeline():
-            near = (held or plan.boxes()) if plan.groups or plan.globals or paired else None
-            together = hold(self._connection, near)
-            known = self._store.known_before(boxes, about)
-            quiet = [self._asked(apps, window) for apps, window in windows]
-            for apps, window in windows:
-                if not _may_be_silent(apps):
-                    self.source.ask(window.wants())
-            for pairs, around in paired:
-                others.append(self._others(pairs))
-                if around is not None:
-                    self.source.ask(around.wants())
-            lonely = [self._lonely(one) for one in plan.lonely]
-            self.source.gathering.send()
-            writes = together()
-            row = known.fetchone()
-            assert row is not None
-            self._known_in_windows, self._standing = row[0], frozenset(row[1] or ())
-            deadly = _unexamined(row[2] or ())
-            holds = self.source.gathering.holds
-            silent = [{key for key, one in asked.items() if not any(map(holds, one))} for asked in quiet]
-        for one in lonely:
+        near = (held or plan.boxes()) if plan.groups or plan.globals or paired else None
+        together = hold(self._connection, near)
+        known = self._store.known_before(boxes, about)
+        quiet = [self._asked(apps, window) for apps, window in windows]
+        for apps, window in windows:
+            if not _may_be_silent(apps):
+                self.source.ask(window.wants())
+        for pairs, around in paired:
+            others.append(self._others(pairs))
+            if around is not None:
+                self.source.ask(around.wants())
+        lonely = [self._lonely(one) for one in plan.lonely]
+        self.source.gathering.send()
+        self._asked_for = _Asked(plan, changes, together, known, windows, quiet, paired, others, lonely)
+
+    def judge(self) -> bool:
+        """Collect the findings of what was asked for; what would take too long is deferred. Gives whether
+        findings may be written: not while a run writes."""
+        asked = self._asked_for
+        writes = asked.together()
+        row = asked.known.fetchone()
+        assert row is not None
+        self._known_in_windows, self._standing = row[0], frozenset(row[1] or ())
+        deadly = _unexamined(row[2] or ())
+        holds = self.source.gathering.holds
+        for one in asked.lonely:
             self._judge_lonely(one, deadly)
-        for (apps, window), quietly in zip(windows, silent, strict=True):
-            self._judge_window(apps, window, quietly, deadly)
-        for (pairs, around), handles in zip(paired, others, strict=True):
+        for (apps, window), some in zip(asked.windows, asked.quiet, strict=True):
+            silent = {key for key, one in some.items() if not any(map(holds, one))}
+            self._judge_window(apps, window, silent, deadly)
+        for (pairs, around), handles in zip(asked.paired, asked.others, strict=True):
             self._judge_pairs(pairs, around, deadly, sure=not any(map(holds, handles)))
-        self._judge_whole(plan, windows, changes)
-        if self._standing and changes:
-            self._judge_standing(changes, deadly)
+        self._judge_whole(asked.plan, asked.windows, asked.changes)
+        if self._standing and asked.changes:
+            self._judge_standing(asked.changes, deadly)
         return writes
 
     def _windows(self, plan: Plan) -> Iterator[tuple[list[Application], Window]]:
@@ -305,6 +310,22 @@ class _Picked:
     #: None: all of them are gone.
     handle: Handle | None = None
     columns: tuple[str, ...] = ()
+
+
+@dataclass
+class _Asked:
+    """What was sent for a plan: answers, and handles of readings."""
+
+    plan: Plan
+    changes: Sequence[Change]
+    together: Callable[[], bool]
+    known: psycopg.Cursor[Any]
+    windows: list[tuple[list[Application], Window]]
+    #: For each window, what tells whether applications of few features have any in it.
+    quiet: list[dict[str, list[Handle]]]
+    paired: list[tuple[Paired, Window | None]]
+    others: list[list[Handle]]
+    lonely: list[_Picked]
 
 
 def _may_be_silent(apps: Iterable[Application]) -> bool:

@@ -6,8 +6,10 @@ feature never go back); versions are compared; rows are taken away, changed, mad
 leaves its number to its successor); the checks judge what was touched; commit. History is kept by triggers
 (gis/db/sql/0010_history.sql).
 
-Most edits are right, so all is sent without waiting for an answer that nobody needs yet: two exchanges until
-the checks have their say. One that the database refuses is made anew, change by change, to say which it was.
+Most edits are right, so all is sent without waiting for an answer that nobody needs yet, in three exchanges:
+the rows are locked; they are written and what the checks read is read; what the checks say is written, the
+answer is read, and all is committed. One that the database refuses is made anew, change by change, to say
+which it was.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from gis.edit.geometry import city_box
 from gis.edit.judge import judge
 from gis.edit.model import Applied, Changeset, Create, Delete, Done, FeatureChange, Update
 from gis.edit.plan import Plan, Step, plan_of
-from gis.edit.session import Connection, EditorPool, editing, take_role
+from gis.edit.session import Ask, Connection, EditorPool, editing, take_role
 from gis.identity.principal import Grant, Principal
 from layers.registry import Layer
 
@@ -43,11 +45,12 @@ LOG = logging.getLogger("bandoso.edit")
 _TRIES = 3
 
 #: Sends the writing of some steps of a layer; gives what takes the answer. Raises psycopg.Error.
-type _Ask = Callable[[Layer, list[Step]], Callable[[], None]]
+type _Write = Callable[[Layer, list[Step]], Callable[[], None]]
 #: Run in the transaction before rows are locked; may raise to end it.
 Begin = Callable[[Connection], None]
-#: Run in the transaction when all is judged, in no certain role; what it gives is Applied.seen.
-Look = Callable[[Connection, Applied], Any]
+#: Sends, as the last thing of the transaction and in no certain role, for what is to be told; what it gives
+#: takes the answer once all is stored (Applied.seen). May raise to end the transaction instead.
+Look = Callable[[Connection, Applied], Callable[[], Any]]
 
 
 def apply(
@@ -87,7 +90,10 @@ def apply_as_operator(connection: Connection, setting: Setting, changeset: Chang
     plan = plan_of(setting, everything, changeset)
     edit = _Edit(setting, plan, everything, careful=True)
     edit.ask(connection)
-    applied = edit.run(connection, None)
+    last: list[Ask] = []
+    applied = edit.run(connection, last)
+    for send in last:
+        send(connection)
     connection.execute("SELECT set_config('role', 'none', true)")
     return applied
 
@@ -115,14 +121,18 @@ class _Refused(Exception):  # noqa: N818
 
 def _once(on: EditorPool | Connection, edit: _Edit, begin: Begin | None, look: Look | None) -> Applied:
     stored = False
+    last: list[Ask] = []
+    shown: list[Callable[[], Any]] = []
     try:
-        with editing(on, edit.principal, edit.ask if begin is None else None) as connection:
+        with editing(on, edit.principal, edit.ask if begin is None else None, last) as connection:
             if begin is not None:
                 begin(connection)
                 edit.ask(connection)
-            done = edit.run(connection, look)
+            done = edit.run(connection, last)
+            if look is not None:
+                last.append(lambda connection: shown.append(look(connection, done)))
             stored = True
-        return done
+        return replace(done, seen=shown[0]()) if shown else done
     except psycopg.OperationalError as error:
         # whatever ends the connection while COMMIT is under way, the answer to it is lost
         if stored and (error.sqlstate or "")[:2] not in ("40", "55"):
@@ -145,6 +155,8 @@ class _Edit:
         self._srid = setting.city.crs.storage
         self._locks: list[tuple[str, rows.Pending]] = []
         self._old: dict[tuple[str, int], rows.Row] = {}
+        #: Id and time of the changeset, once all is written.
+        self._opened: tuple[int, datetime] | None = None
         self._connection: Connection
 
     def ask(self, connection: Connection) -> None:
@@ -157,22 +169,37 @@ class _Edit:
             if fids:
                 self._locks.append((layer_id, rows.ask_lock(connection, self.plan.layers[layer_id], fids)))
 
-    def run(self, connection: Connection, look: Look | None) -> Applied:
-        """After ``ask``, all else."""
+    def run(self, connection: Connection, last: list[Ask]) -> Applied:
+        """After ``ask``, all else, but for ``last``, which is to be sent before the transaction ends."""
         for layer_id, lock in self._locks:
             self._old.update({(layer_id, fid): row for fid, row in rows.locked(lock).items()})
         self._compare()
         self.plan.settle(self._old)
-        opened, at = self._make_carefully() if self._careful else self._make()
+        self._number()
+        if self._careful:
+            self._make_carefully()
         changeset = self.plan.changeset
         lenient = changeset.lenient and all(map(self._stewarded, self.plan.steps))
-        judged = judge(
-            connection, self.setting, self._changes(), stepwise=changeset.stepwise, lenient=lenient
-        )
+        try:
+            judged = judge(
+                connection,
+                self.setting,
+                self._changes(),
+                stepwise=changeset.stepwise,
+                lenient=lenient,
+                ahead=None if self._careful else self._send,
+                last=last,
+            )
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if self._opened is not None:
+                raise
+            raise _Refused from error
+        assert self._opened is not None
         if judged.rejecting:
             raise Rejected(judged.rejecting, judged.warnings)
-        applied = Applied(opened, at, tuple(map(self._done, self.plan.steps)), judged.warnings, lenient)
-        return applied if look is None else replace(applied, seen=look(connection, applied))
+        return Applied(*self._opened, tuple(map(self._done, self.plan.steps)), judged.warnings, lenient)
 
     def _stewarded(self, step: Step) -> bool:
         """Whether the caller is steward for whose the feature is and was."""
@@ -214,32 +241,26 @@ class _Edit:
 
     # --- writing -------------------------------------------------------------------------------------
 
-    def _make(self) -> tuple[int, datetime]:
-        """Open the changeset and write, all in one exchange. Raises _Refused."""
-        taken: list[Callable[[], None]] = []
-        try:
-            with self._connection.pipeline():
-                opening = self._ask_open()
-                self._number()
-                for layer, some, ask in self._groups():
-                    taken.append(ask(layer, some))
-                take_role(self._connection, CHECKER)
-            for take in taken:
-                take()
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
-            raise _Refused from error
-        return _opened(opening)
-
-    def _make_carefully(self) -> tuple[int, datetime]:
-        """The same. Raises what says who may not, or what is wrong."""
+    def _send(self) -> Callable[[], None]:
+        """Open the changeset and write; gives what takes the answers."""
         opening = self._ask_open()
-        self._number()
+        taken = [ask(layer, some) for layer, some, ask in self._groups()]
+        take_role(self._connection, CHECKER)
+
+        def take() -> None:
+            for one in taken:
+                one()
+            self._opened = _opened(opening)
+
+        return take
+
+    def _make_carefully(self) -> None:
+        """The same, each answer awaited. Raises what says who may not, or what is wrong."""
+        opening = self._ask_open()
         for layer, some, ask in self._groups():
             self._try(layer, some, ask)
         take_role(self._connection, CHECKER)
-        return _opened(opening)
+        self._opened = _opened(opening)
 
     def _ask_open(self) -> rows.Pending:
         changeset = self.plan.changeset
@@ -257,9 +278,9 @@ class _Edit:
                     step.fid = fid
         self.plan.name_new()
 
-    def _groups(self) -> Iterator[tuple[Layer, list[Step], _Ask]]:
+    def _groups(self) -> Iterator[tuple[Layer, list[Step], _Write]]:
         """What is written at once, in order, and what sends it."""
-        asks: list[tuple[type[FeatureChange], _Ask]] = [
+        asks: list[tuple[type[FeatureChange], _Write]] = [
             (Delete, self._ask_delete),
             (Update, self._ask_update),
             (Create, self._ask_insert),
@@ -271,7 +292,7 @@ class _Edit:
                 if some:
                     yield layer, some, ask
 
-    def _try(self, layer: Layer, steps: list[Step], ask: _Ask) -> None:
+    def _try(self, layer: Layer, steps: list[Step], ask: _Write) -> None:
         """Write, or say in words why it cannot be. A transaction that is to say more needs a savepoint."""
         try:
             with self._connection.transaction():
@@ -287,7 +308,7 @@ class _Edit:
             raise known from None
         raise forbidden(self._connection, layer, self._srid, [self._wanted(s) for s in steps])
 
-    def _culprit(self, layer: Layer, steps: list[Step], error: psycopg.Error, ask: _Ask) -> str:
+    def _culprit(self, layer: Layer, steps: list[Step], error: psycopg.Error, ask: _Write) -> str:
         """Place of the first of several changes that the database refuses: each is tried alone."""
         if not isinstance(error, pg.IntegrityError):
             return ""

@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 
 from gis.checks.concern import Change
-from gis.checks.incremental import recheck
+from gis.checks.incremental import Ahead, Send, recheck
 from gis.checks.model import Finding
 from gis.checks.window import Setting
-from gis.db.sql import EDITOR
+from gis.db.sql import CHECKER, EDITOR
 from gis.edit.session import take_role
 
 
@@ -38,16 +38,16 @@ def judge(
     *,
     stepwise: bool = False,
     lenient: bool = False,
+    ahead: Ahead | None = None,
+    last: list[Send] | None = None,
 ) -> Judged:
-    """Judge ``changes``, made before in this transaction (gis.edit.session.editing), and store what is found.
+    """Judge ``changes``, made in this transaction (gis.edit.session.editing), and store what is found.
 
-    ``connection``: in role bandoso_checker. It may be in another one afterwards.
-    ``stepwise``: a single-feature request: rules that wait for what is not yet drawn do not refuse it.
-    ``lenient``: nothing is refused. Raises psycopg.Error.
+    ``connection``: in role bandoso_checker, before (or when ``ahead`` was sent) and after. ``stepwise``: a
+    single-feature request: rules that wait for what is not yet drawn do not refuse it. ``lenient``: nothing
+    is refused. ``ahead``, ``last``: as gis.checks.incremental.recheck has them. Raises psycopg.Error.
     """
-    if not changes:
-        return Judged()
-    done = recheck(connection, setting, changes, stepwise=stepwise)
+    done = recheck(connection, setting, changes, stepwise=stepwise, ahead=ahead, last=last)
     if not done.new:
         return Judged()
     told = _told(connection, done.new, changes)
@@ -73,9 +73,12 @@ def _told(
             owners[layer] = frozenset(row[0] if row else ())
         return owner in owners[layer]
 
-    return [
+    told = [
         one
         for one in found
         if not one.restricted
         or all((ref.layer, ref.fid) in own or seen(ref.layer, ref.owner) for ref in one.features)
     ]
+    if owners:
+        take_role(connection, CHECKER)
+    return told

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -130,17 +130,23 @@ _proved: Proved[Connection] = Proved()
 
 @contextlib.contextmanager
 def editing(
-    on: EditorPool | ConnectionPool[Connection] | Connection, principal: Principal, ask: Ask | None = None
+    on: EditorPool | ConnectionPool[Connection] | Connection,
+    principal: Principal,
+    ask: Ask | None = None,
+    last: Sequence[Ask] = (),
 ) -> Iterator[Connection]:
     """A transaction (READ COMMITTED) in role bandoso_editor for this account; committed at the end.
 
     ``on``: a pool, or a connection that may take the roles (a test's, or a command's of the owner). ``ask``:
-    sends the first questions of the transaction along with its beginning.
+    sends the first questions of the transaction along with its beginning; ``last``: send the last ones along
+    with its end (a list may grow until then).
     """
     if isinstance(on, psycopg.Connection):
         with on.transaction():
             _act(on, principal, ask)
             yield on
+            for send in last:
+                send(on)
         return
     with on.connection() as connection:
         try:
@@ -148,7 +154,10 @@ def editing(
                 connection.execute("BEGIN")
                 _act(connection, principal, ask)
             yield connection
-            ended = connection.execute("COMMIT")
+            with connection.pipeline():
+                for send in last:
+                    send(connection)
+                ended = connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
             raise

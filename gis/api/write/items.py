@@ -218,17 +218,19 @@ class _Write:
         setting = Setting(state.city, state.known, state.city.today())
         return apply(state.editors, self.principal, setting, changeset, look=self._look)
 
-    def _look(self, connection: Connection, applied: Applied) -> _Seen | None:
-        """The feature, in the role in which the caller reads."""
+    def _look(self, connection: Connection, applied: Applied) -> Callable[[], _Seen | None]:
+        """Ask for the feature, in the role in which the caller reads."""
         done = applied.features[0]
         if done.op == "d":
-            return None
-        with connection.cursor(binary=True) as cursor:
-            with connection.pipeline():
-                take_role(connection, MEMBER)
-                cursor.execute(self._looking(), {"fid": done.fid})
+            return lambda: None
+        take_role(connection, MEMBER)
+        cursor = connection.cursor(binary=True).execute(self._looking(), {"fid": done.fid})
+
+        def taken() -> _Seen | None:
             row = cursor.fetchone()
-        return None if row is None else _Seen(*row)
+            return None if row is None else _Seen(*row)
+
+        return taken
 
     def _looking(self) -> bytes:
         """The statement of ``_look``; composing it takes longer than to run it."""

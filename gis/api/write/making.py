@@ -149,13 +149,13 @@ class Making:
             if keeper is not None:
                 keeper.begin(connection)
 
-        def look(connection: Connection, applied: Applied) -> dict[str, Any]:
+        def look(connection: Connection, applied: Applied) -> Callable[[], dict[str, Any]]:
             answer = self._document(connection, changeset, applied, more or {})
             if self.dry_run:
                 raise _DryRun(answer)
             if keeper is not None:
                 keeper.keep(connection, answer)
-            return answer
+            return lambda: answer
 
         applied = apply(self.state.editors, self.principal, self.setting, changeset, begin=begin, look=look)
         found: dict[str, Any] = applied.seen

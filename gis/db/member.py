@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Protocol
 
 from psycopg import AsyncConnection, sql
@@ -32,18 +33,7 @@ class MemberConnections:
         self, readers: AsyncConnectionPool[AsyncConnection], account: int, token: int | None
     ) -> None:
         self._readers = readers
-        self._begin = (
-            sql.SQL(
-                "BEGIN READ ONLY; SET LOCAL ROLE {};"
-                " SET LOCAL bandoso.account = {}; SET LOCAL bandoso.token = {}"
-            )
-            .format(
-                sql.Identifier(MEMBER),
-                sql.Literal(str(account)),
-                sql.Literal("" if token is None else str(token)),
-            )
-            .as_bytes(None)
-        )
+        self._begin = _begin(account, token)
 
     @asynccontextmanager
     async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection]:
@@ -51,3 +41,19 @@ class MemberConnections:
         async with self._readers.connection(timeout) as connection:  # which ends transactions left open
             await connection.execute(self._begin, prepare=False)
             yield connection
+
+
+@lru_cache(maxsize=1000)
+def _begin(account: int, token: int | None) -> bytes:
+    """Begins a transaction in a member's name. Kept, as each request of somebody makes such connections."""
+    return (
+        sql.SQL(
+            "BEGIN READ ONLY; SET LOCAL ROLE {}; SET LOCAL bandoso.account = {}; SET LOCAL bandoso.token = {}"
+        )
+        .format(
+            sql.Identifier(MEMBER),
+            sql.Literal(str(account)),
+            sql.Literal("" if token is None else str(token)),
+        )
+        .as_bytes(None)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gis import crs
@@ -147,8 +148,13 @@ def item_parameters(layer: Layer) -> tuple[str, ...]:
 
 def offered_crs(city: City) -> tuple[CrsRef, ...]:
     """The CRSs of ``crs``, ``bbox-crs`` and ``filter-crs``; the first is the default."""
-    codes = dict.fromkeys((crs.WGS84, crs.WEB_MERCATOR, city.crs.storage, *city.crs.offered))
-    return (crs.CRS84, *(crs.ref(code) for code in codes))
+    return _offered((city.crs.storage, *city.crs.offered))
+
+
+@lru_cache(maxsize=100)
+def _offered(codes: tuple[int, ...]) -> tuple[CrsRef, ...]:
+    every = dict.fromkeys((crs.WGS84, crs.WEB_MERCATOR, *codes))
+    return (crs.CRS84, *(crs.ref(code) for code in every))
 
 
 def read_crs(given: Mapping[str, str], city: City) -> CrsRef:

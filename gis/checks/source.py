@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,6 +51,9 @@ class Source(Protocol):
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         """Features whose bounding box meets ``box`` (closed), in the order of asset ids; for NOWHERE those
         that have no finite box."""
+
+    def ask(self, wanted: Iterable[tuple[str, Box, tuple[str, ...]]]) -> None:
+        """Say which ``features`` (layer, box, columns) will be wanted, so that they can come together."""
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = PORTION
@@ -129,6 +132,9 @@ class MemorySource:
             & (boxes[:, 3] >= box[1])
         )
         return held.take(placed & meets)
+
+    def ask(self, wanted: Iterable[tuple[str, Box, tuple[str, ...]]]) -> None:
+        """Nothing has to come."""
 
     def stream(
         self, layer: str, columns: Sequence[str], *, geometry: bool = True, size: int = PORTION

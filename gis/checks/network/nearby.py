@@ -56,15 +56,12 @@ def nearby(whole: Whole, app: Application, *more: str) -> Iterator[Nearby]:
         raise Deferred
     box = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
     margin = _FIRST / unit
+    wanted = {layer: columns(network, layer, catalogue, *more) for layer in network.layers}
     while True:
         area = grown(box, margin)
-        graph = build(
-            network,
-            lambda layer, area=area: whole.source.features(  # type: ignore[misc]
-                layer, area, columns(network, layer, catalogue, *more)
-            ),
-            network.cluster_m / unit,
-        )
+        whole.source.ask((layer, area, names) for layer, names in wanted.items())
+        read = {layer: whole.source.features(layer, area, names) for layer, names in wanted.items()}
+        graph = build(network, read.__getitem__, network.cluster_m / unit)
         if len(graph.lines) > BUDGET:
             raise Deferred
         inner = grown(area, -1.0)

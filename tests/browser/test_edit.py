@@ -177,26 +177,34 @@ def test_a_valve_from_drawing_to_the_map_of_another(
 def test_a_click_waits_for_what_it_may_snap_to(
     visit: Visit, members: Editors, pipes: Iterator[tuple[int, int, float, float]]
 ) -> None:
-    """The pipes come late: who clicks before them hits the pipe all the same, and gives up by Escape."""
+    """The pipes come late: who clicks before them hits the pipe all the same, and gives up by Escape, or by
+    closing the tool."""
     _fid, _version, lon, lat = next(pipes)
     page = editing(visit, lon, lat)
     held: list[Route] = []
     page.route("**/water_pipe/items?*", lambda route: held.append(route))
-    page.select_option(".edit-new select", "water_valve")
     x, y = visit.pixel(lon, lat)
-    for given_up in (True, False):
+    for given_up in ("by Escape", "by closing", ""):
+        page.select_option(".edit-new select", "water_valve")
         page.click("[data-do=draw]")
         page.mouse.click(x + 5, y + 4)
         while not held:
             page.wait_for_timeout(20)
         expect(page.locator(".edit-feature")).to_be_hidden()
-        if given_up:
+        if given_up == "by Escape":
             page.keyboard.press("Escape")
+        elif given_up:
+            page.click(".toolbar [data-tool=edit]")
+            expect(page.locator(".edit-changes")).to_be_hidden()
         for route in held:
             route.abort() if given_up else route.continue_()
         held.clear()
         if given_up:
             page.wait_for_timeout(300)
+            assert page.locator(".edit-change").count() == 0
+        if given_up == "by closing":
+            page.click(".toolbar [data-tool=edit]")
+            expect(page.locator(".edit-changes")).to_be_visible()
             assert page.locator(".edit-change").count() == 0
     expect(page.locator(".edit-feature")).to_be_visible()
     drafts = "Object.entries(localStorage).filter(([k]) => k.startsWith('bandoso.edit')).map(([, v]) => v)"

@@ -22,6 +22,8 @@ _METRES: Final = (3, 8)
 _SERVED: Final = (9, 4)
 #: Heights are compared as they are served.
 _HEIGHT: Final = 0.5e-4
+#: Pairs of vertices, new and stored, up to which all are compared: quicker than a tree of them.
+_FEW_PAIRS: Final = 10_000
 
 
 def keep_unchanged(
@@ -70,6 +72,8 @@ def _decimals(xy: Any, low: int, high: int) -> Any:
 
 def _nearest(new: Any, old: Any, half: Any) -> Any:
     """For each position the index of the nearest of ``old`` no further than ``half`` in x and y; -1: none."""
+    if len(new) * len(old) <= _FEW_PAIRS:
+        return _nearest_of_few(new, old, half)
     usable = np.isfinite(old).all(axis=1)
     tree = shapely.STRtree(shapely.points(np.where(usable[:, None], old, 1e300)))
     boxes = shapely.box(*(new - half).T, *(new + half).T)
@@ -83,3 +87,13 @@ def _nearest(new: Any, old: Any, half: Any) -> Any:
     first = np.unique(rows[order], return_index=True)[1]
     match[rows[order][first]] = found[order][first]
     return match
+
+
+def _nearest_of_few(new: Any, old: Any, half: Any) -> Any:
+    """The same, by every pair."""
+    away = np.abs(new[:, None, :] - old[None, :, :])
+    distance = np.where((away <= half[:, None, :]).all(axis=2), np.hypot(away[..., 0], away[..., 1]), np.inf)
+    best = distance.min(axis=1, initial=np.inf)
+    apart = np.abs(np.arange(len(new))[:, None] - np.arange(len(old))[None, :])
+    nearest = np.where(distance == best[:, None], apart, len(new) + len(old)).argmin(axis=1)
+    return np.where(np.isfinite(best), nearest, -1)

@@ -94,7 +94,7 @@ def attributes(
                 errors.append({"pointer": at + pointer("properties", name), "detail": f"{name} {unfit}"})
     wrong = {error["pointer"] for error in errors}
     for f in rules.fields:
-        if f.name in READ_ONLY or at + pointer("properties", f.name) in wrong:
+        if f.name in READ_ONLY or (wrong and at + pointer("properties", f.name) in wrong):
             continue
         if mode != "patch":
             _complete(values, f, mode)

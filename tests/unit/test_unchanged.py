@@ -9,6 +9,7 @@ import shapely
 from hypothesis import given, settings
 
 from gis import crs
+from gis.edit import unchanged
 from gis.edit.unchanged import keep_unchanged
 
 STORAGE = 9210
@@ -103,3 +104,18 @@ def test_coarse_places_are_not_taken_for_rounded_ones() -> None:
     shape = read_back(degrees, 4326)
     beside = shapely.Point(shape.x + 0.2, shape.y)
     assert keep_unchanged(shape, degrees, beside, 4326, STORAGE) is shape
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_few_vertices_are_matched_like_many(data: st.DataObject) -> None:
+    """Pairs that are compared one by one, and those that a tree finds."""
+    grid = st.integers(0, 4).map(lambda n: n * 0.6)
+    places = st.lists(st.tuples(grid, grid), min_size=1, max_size=9)
+    new, old = (np.array(data.draw(places), dtype=float) for _ in range(2))
+    old[data.draw(st.integers(0, len(old) - 1))] = data.draw(st.sampled_from([0.6, np.nan, np.inf]))
+    half = np.full(new.shape, data.draw(st.sampled_from([0.1, 0.7])))
+    with pytest.MonkeyPatch.context() as patch:
+        few = unchanged._nearest(new, old, half)
+        patch.setattr(unchanged, "_FEW_PAIRS", -1)
+        assert few.tolist() == unchanged._nearest(new, old, half).tolist()

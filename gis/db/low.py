@@ -1,4 +1,4 @@
-"""The tables of low zooms: what a layer's ``tiles.generalise`` wants of the database (0017_low_zooms.sql).
+"""The tables of low zooms: what a layer's ``tiles.generalise`` wants of the database (0017, 0026).
 
 ``web.<layer id>__low`` holds derived rows: low__level (its first zoom), low__cell, low__n (place in both),
 fid (null where a row stands for several features), the attributes of all levels, geom in EPSG:3857. Filled

@@ -97,13 +97,15 @@ def test_what_is_written_is_stale_until_it_is_derived(module_db: Database, clean
     assert mark[0] == before + 1 and len(mark[2]) == 2
 
 
-def test_a_move_changes_both_cells_and_another_attribute_changes_nothing(
+def test_a_move_changes_both_cells_and_what_derives_the_same_nothing(
     module_db: Database, clean: Connection
 ) -> None:
     fid = add(clean)
     bring_up(module_db.owner_dsn, 1)
     before = horizon(clean)
     clean.execute("UPDATE layer.cadastre_parcel SET address = 'x' WHERE fid = %s", [fid])
+    assert bring_up(module_db.owner_dsn, 1) == 0
+    clean.execute("DELETE FROM layer.cadastre_parcel WHERE fid = %s", [add(clean, X + 100)])
     assert bring_up(module_db.owner_dsn, 1) == 1
     assert horizon(clean) == before
     clean.execute("UPDATE layer.cadastre_parcel SET geom = ST_Translate(geom, 512, 0) WHERE fid = %s", [fid])

@@ -25,7 +25,7 @@ from gis.db.low import low_table
 from gis.db.sql import LAYERS, column
 from layers.model import Level
 from layers.registry import TileFilter
-from tiles.derive import Features, Row, derive, seen
+from tiles.derive import Features, Row, Unions, derive, seen
 from tiles.grid import EXTENT, HALF
 
 #: Side of a cell in units of the storage CRS, as bandoso.low_cell_of has it.
@@ -83,9 +83,12 @@ def _filter(kept: Mapping[str, Any] | None) -> TileFilter | None:
     return TileFilter(kept["field"], tuple(kept["values"]), bool(kept["others"])) if kept else None
 
 
-def low_layers(connection: Connection) -> dict[str, LowLayer]:
-    """All layers of which something is derived."""
-    rows = connection.execute("SELECT layer, definition FROM bandoso.low_layer").fetchall()
+def low_layers(connection: Connection, names: Iterable[str] | None = None) -> dict[str, LowLayer]:
+    """The layers of which something is derived: of these, or all."""
+    rows = connection.execute(
+        "SELECT layer, definition FROM bandoso.low_layer WHERE coalesce(layer = ANY (%s), true)",
+        (None if names is None else [*names],),
+    ).fetchall()
     return {layer: LowLayer.of(layer, kept) for layer, kept in rows}
 
 
@@ -102,29 +105,32 @@ def alone(connection: Connection) -> Iterator[None]:
 
 def stale_cells(connection: Connection, most: int) -> list[Cell]:
     """The first stale cells; layers that are stale as a whole are spread into their cells first."""
-    _spread(connection)
-    rows = connection.execute(
-        "SELECT layer, cell FROM bandoso.web_stale GROUP BY layer, cell ORDER BY min(id) LIMIT %s", (most,)
-    ).fetchall()
-    return [Cell(layer, number) for layer, number in rows]
+    while True:
+        rows = connection.execute(
+            "SELECT layer, cell FROM bandoso.web_stale GROUP BY layer, cell"
+            " ORDER BY cell IS NOT NULL, min(id) LIMIT %s",
+            (most,),
+        ).fetchall()
+        whole = [layer for layer, number in rows if number is None]
+        if not whole:
+            return [Cell(layer, number) for layer, number in rows]
+        for layer in whole:
+            _spread(connection, layer)
 
 
-def _spread(connection: Connection) -> None:
-    rows = connection.execute("SELECT DISTINCT layer FROM bandoso.web_stale WHERE cell IS NULL").fetchall()
-    for (layer,) in rows:
-        table = sql.Identifier(LAYERS, layer)
-        with _snapshot(connection):
-            connection.execute("DELETE FROM bandoso.web_stale WHERE layer = %s AND cell IS NULL", (layer,))
-            connection.execute(
-                sql.SQL(
-                    "INSERT INTO bandoso.web_stale (layer, cell, box)"
-                    " SELECT %(layer)s, cell, public.ST_Extent(box::public.geometry) FROM ("
-                    "SELECT bandoso.low_cell_of(geom) AS cell, public.box2d(geom) AS box FROM {}"
-                    " UNION ALL SELECT cell, bandoso.low_cell_box(cell) FROM bandoso.low_cell"
-                    " WHERE layer = %(layer)s) AS c GROUP BY cell"
-                ).format(table),
-                {"layer": layer},
-            )
+def _spread(connection: Connection, layer: str) -> None:
+    with _snapshot(connection):
+        connection.execute("DELETE FROM bandoso.web_stale WHERE layer = %s AND cell IS NULL", (layer,))
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO bandoso.web_stale (layer, cell, box)"
+                " SELECT %(layer)s, cell, public.ST_Extent(box::public.geometry) FROM ("
+                "SELECT bandoso.low_cell_of(geom) AS cell, public.box2d(geom) AS box FROM {}"
+                " UNION ALL SELECT cell, bandoso.low_cell_box(cell) FROM bandoso.low_cell"
+                " WHERE layer = %(layer)s) AS c GROUP BY cell"
+            ).format(sql.Identifier(LAYERS, layer)),
+            {"layer": layer},
+        )
 
 
 @contextmanager
@@ -172,8 +178,11 @@ def _refresh(
     rows: list[tuple[int, Sequence[str], int, Row, str]] = []
     shapes: list[shapely.Geometry] = []
     digest = hashlib.blake2b(digest_size=16)
+    unions = Unions()
     for level, names, hidden in layer.levels:
-        derived = derive(level, names, seen(features, hidden), layer.unit(level)) if len(features) else []
+        derived = []
+        if len(features):
+            derived = derive(level, names, seen(features, hidden), layer.unit(level), unions)
         given = np.array([row.shape for row in derived], dtype=object)
         web = shapely.set_srid(transform_geometries(given, layer.srid, WEB_MERCATOR), WEB_MERCATOR)
         texts = shapely.to_wkb(web, hex=True, include_srid=True)

@@ -58,18 +58,45 @@ class Row:
     shape: shapely.Geometry
 
 
-def derive(level: Level, attributes: Sequence[str], features: Features, unit: float) -> list[Row]:
+class Unions:
+    """Unions of features of one area, each made once: levels ask for the same again, and that is what takes
+    the time (a quarter of it, of parcels)."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, Array] = {}
+        self._keys: dict[tuple[bytes, tuple[str, ...]], list[tuple[Any, ...]]] = {}
+
+    def parts(self, features: Features) -> Array:
+        """The polygons of which the union of the features consists."""
+        of = features.fids.tobytes()
+        if of not in self._parts:
+            self._parts[of] = shapely.get_parts(united(features.shapes))
+        return self._parts[of]
+
+    def main_keys(self, features: Features, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """For each of these polygons, the values that cover most of it."""
+        of = features.fids.tobytes(), names
+        if of not in self._keys:
+            self._keys[of] = _main_keys(self.parts(features), features, names)
+        return self._keys[of]
+
+
+def derive(
+    level: Level, attributes: Sequence[str], features: Features, unit: float, unions: Unions | None = None
+) -> list[Row]:
     """The rows of a level, from all features of an area.
 
     ``attributes``: what rows have, of blocks and lines what makes them equal. ``unit``: length of a tile
-    unit of the level's last zoom, in units of the storage CRS. Ordered; the same for the same features in
-    whatever order.
+    unit of the level's last zoom, in units of the storage CRS. ``unions``: of the area, for all its levels.
+    Ordered; the same for the same features in whatever order.
     """
     chosen = features[np.argsort(features.fids, kind="stable")]
     chosen = chosen[_wanted(level, chosen)]
     if not len(chosen):
         return []
-    make = {"blocks": _blocks, "lines": _lines, "points": _points, "features": _features}[level.kind]
+    if level.kind == "blocks":
+        return list(_blocks(level, tuple(attributes), chosen, unit, unions or Unions()))
+    make = {"lines": _lines, "points": _points, "features": _features}[level.kind]
     return list(make(level, tuple(attributes), chosen, unit))
 
 
@@ -117,15 +144,15 @@ def _sortable(key: tuple[Any, ...]) -> tuple[tuple[bool, str], ...]:
 # -- polygons
 
 
-def _blocks(level: Level, names: tuple[str, ...], features: Features, unit: float) -> Iterator[Row]:
+def _blocks(
+    level: Level, names: tuple[str, ...], features: Features, unit: float, unions: Unions
+) -> Iterator[Row]:
     features = features[shapely.get_dimensions(features.shapes) == 2]
     if level.main:
-        parts = shapely.get_parts(united(features.shapes))
-        keys = _main_keys(parts, features, names)
+        parts = unions.parts(features)
+        keys = unions.main_keys(features, names)
     else:
-        found = [
-            (key, shapely.get_parts(united(features.shapes[at]))) for key, at in _groups(features, names)
-        ]
+        found = [(key, unions.parts(features[at])) for key, at in _groups(features, names)]
         parts = np.concatenate([some for _, some in found]) if found else np.empty(0, dtype=object)
         keys = [key for key, some in found for _ in some]
     by_key: dict[tuple[Any, ...], list[shapely.Geometry]] = {}
@@ -160,9 +187,9 @@ def united(polygons: Array) -> shapely.Geometry:
 
 
 def _main_keys(parts: Array, features: Features, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """For each part of the union of the features, the values that cover most of it."""
     inside = shapely.point_on_surface(features.shapes)
-    place, part = shapely.STRtree(parts).query(inside, predicate="intersects")
+    # a query makes ready what it is asked for, not what is in the tree: polygons, each for many points
+    part, place = shapely.STRtree(inside).query(parts, predicate="intersects")
     areas = shapely.area(features.shapes)
     keys = _keys(features, names)
     covered: list[dict[tuple[Any, ...], float]] = [{} for _ in parts]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from layers.model import Level
 from layers.registry import TileFilter
-from tiles.derive import MOST_VERTICES, Features, Row, derive, seen, thinned, united
+from tiles.derive import MOST_VERTICES, Features, Row, Unions, derive, seen, thinned, united
 
 UNIT = 0.5
 USES = ("ODT", "CLN", None)
@@ -70,6 +70,23 @@ def test_order_does_not_matter(fabric: Features, chance: Any, simplify: float, m
     asked = level("blocks", simplify=simplify, main=main, smallest=2)
     one, other = (derive(asked, ["land_use"], some, UNIT) for some in (fabric, fabric[np.array(order, int)]))
     assert as_bytes(one) == as_bytes(other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fabrics())
+def test_levels_that_share_their_unions_have_the_same_rows(fabric: Features) -> None:
+    unions = Unions()
+    asked = [
+        level("blocks", main=True, bridge=12, simplify=6),
+        level("blocks", main=True, where={"land_use": ["ODT"]}),
+        level("blocks", main=True, simplify=4),
+        level("blocks", simplify=4),
+        level("lines"),
+    ]
+    for names in (["land_use"], []):
+        for one in asked:
+            shared = derive(one, names, fabric, UNIT, unions)
+            assert as_bytes(shared) == as_bytes(derive(one, names, fabric, UNIT))
 
 
 @settings(max_examples=60, deadline=None)

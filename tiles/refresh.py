@@ -30,7 +30,7 @@ from gis.log import configuration
 from gis.priority import give_way
 
 if TYPE_CHECKING:
-    from tiles.cells import Cell, LowLayer
+    from tiles.cells import Cell
 
 LOG = logging.getLogger("bandoso.low")
 
@@ -39,6 +39,9 @@ CHANNEL: Final = "bandoso_stale"
 
 #: Seconds between two looks when nothing was told: also the proof that the connection lives.
 LOOK: Final = 10.0
+#: Seconds from the beginning of a look to that of the next, at least. Who edits, edits one place again and
+#: again: what comes meanwhile is derived at once. A single edit does not wait, nor do looks that take longer.
+APART: Final = 0.2
 #: Cells of one transaction, so that none waits long for others to be told; and from how many on workers help.
 AT_ONCE: Final = 8
 MANY: Final = 150
@@ -84,7 +87,7 @@ def work_off(
     from tiles.cells import RETRY, low_layers, refresh
 
     if len(cells) < MANY or workers < 2:
-        layers = low_layers(connection)
+        layers = low_layers(connection, {cell.layer for cell in cells})
         for start in range(0, len(cells), AT_ONCE):
             if stopping():
                 return
@@ -168,7 +171,6 @@ class Refresher:
         self._stopping = False
         self._began = time.monotonic()
         self._ready = False
-        self._layers: tuple[Any, dict[str, LowLayer]] = (None, {})
         self._wake, self._source = socket.socketpair()
         for one in (self._wake, self._source):
             one.setblocking(False)
@@ -205,7 +207,9 @@ class Refresher:
             row = connection.execute("SELECT EXISTS (SELECT FROM bandoso.web_stale)").fetchone()
             if row and row[0]:
                 self._ready = True
+                began = time.monotonic()
                 self._look(connection)
+                self._pause([], max(0.0, began + APART - time.monotonic()))
             elif not list(connection.notifies(timeout=0)):
                 idle = self._began + IDLE - time.monotonic()
                 self._pause([connection.fileno()], LOOK if self._ready else max(0.0, min(LOOK, idle)))

@@ -20,7 +20,7 @@ from layers.registry import Catalogue
 from tests.conftest import ROOT
 from tiles import cells
 from tiles.cells import Cell
-from tiles.refresh import OWNER_DSN, bring_up
+from tiles.refresh import APART, OWNER_DSN, bring_up
 
 PARCEL = (
     "INSERT INTO layer.cadastre_parcel (land_use, geom)"
@@ -260,6 +260,14 @@ def test_the_process_beside_the_server(module_db: Database, clean: Connection) -
         before = horizon(clean)
         add(clean, X + 20)  # while nobody listens
         wait_for(clean, before)
+        before, began = horizon(clean), time.monotonic()
+        for place in range(2, 12):  # one after the other: derived together
+            add(clean, X + 20 * place)
+            time.sleep(0.02)
+        while queue(clean):
+            assert time.monotonic() - began < 120
+            time.sleep(0.01)
+        assert 1 <= horizon(clean) - before <= 2 + (time.monotonic() - began) / APART
         assert process.stdin is not None
         process.stdin.close()  # the server is gone
         assert process.wait(120) == 0

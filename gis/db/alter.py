@@ -22,6 +22,7 @@ from gis.db.ddl import (
     count_statement,
     history_statement,
     layer_indexes,
+    low_kept_statement,
     script,
     table_columns,
 )
@@ -321,6 +322,7 @@ class Alteration:
                 [
                     count_statement(self.layer.id),
                     history_statement(self.layer),
+                    low_kept_statement(self.layer.id),
                     *open_statements(self.layer),
                     *past_statements(self.layer),
                     *web_statements(self.layer, anew=self._web_is_outdated()),

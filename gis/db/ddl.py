@@ -238,6 +238,14 @@ def low_statement(table: str) -> Composed:
     return SQL("SELECT {}({}::regclass)").format(Identifier(OWN, "low_attach"), on)
 
 
+def low_kept_statement(table: str) -> Composed:
+    """The table has other columns: what makes stale what is derived of it names those that it has now."""
+    on = Literal(Identifier(LAYERS, table).as_string(None))
+    return SQL(
+        "SELECT {}(tgrelid) FROM pg_trigger WHERE tgrelid = {}::regclass AND tgname = 'low_insert'"
+    ).format(Identifier(OWN, "low_triggers"), on)
+
+
 def swap_statements(layer: Layer, built: str) -> list[Composed]:
     """Put the filled, indexed copy ``built`` in the place of the layer's table; the old one is dropped.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +15,8 @@ from gis.db.migrate import migrations
 from gis.db.server import Database
 from layers.registry import Catalogue
 from tiles.refresh import CHANNEL, bring_up
+
+from .layer_blocks import POINT, Block, a_field
 
 #: Middle of a cell; parcels lie one in each of the cells east of it.
 X, Y = 512 * 1190 + 256, 512 * 2330 + 256
@@ -97,6 +100,24 @@ def test_a_field_that_comes_to_be_needed_marks_from_then_on(
     assert marked(three, "address = 'z'") == 0
     assert marked(three, "land_use = 'CLN'") == PARCELS
     bring_up(module_db.owner_dsn, 1)
+
+
+def test_a_field_that_is_renamed_stops_nobody(owner: Connection, city: City, tmp_path: Path) -> None:
+    """Until what is derived is defined anew, updates go on, and mark by what there is."""
+    block = Block(owner, city, tmp_path, "low_trial")
+    block.apply(fields=[a_field("kind")])
+    owner.execute(
+        'INSERT INTO bandoso.low_layer (layer, definition) VALUES (%s, \'{"needs": {"kind": "string"}}\')',
+        [block.id],
+    )
+    owner.execute("SELECT bandoso.low_attach('layer.low_trial')")
+    owner.execute(f"LISTEN {CHANNEL}")
+    owner.execute("INSERT INTO layer.low_trial (kind, geom) VALUES ('a', %s)", [POINT])
+    assert marked(owner, "kind = 'b'", block.id) == 1
+    block.apply(fields=[a_field("sort", renamed_from="kind")])
+    assert marked(owner, "sort = 'c'", block.id) == 0
+    assert marked(owner, "geom = ST_Translate(geom, 1, 0)", block.id) == 1
+    owner.execute("SELECT bandoso.low_detach(%s)", [block.id])
 
 
 def test_a_layer_of_which_nothing_is_derived_any_more(

@@ -90,16 +90,22 @@ class Features:
         shapely.is_valid neither repairs nor builds anything, and was never seen to crash (design/database.md
         tells of make_valid, which did).
         """
-        finite = np.isfinite(self.boxes).all(axis=1)
-        sound = finite.copy()
-        sound[finite] = shapely.is_valid(self.geometry[finite])
+        sound: Bools = np.isfinite(self.boxes).all(axis=1)
+        if sound.all():
+            sound = shapely.is_valid(self.geometry)
+        else:
+            sound[sound] = shapely.is_valid(self.geometry[sound])
         return sound
 
     @property
     def sound_only(self) -> Features:
         """The sound features; the same object when all are."""
         # Not cached in itself: a cycle stays until Python's collector comes by, which is many windows later.
-        return self if self.sound.all() else self._sound_taken
+        return self if self._all_sound else self._sound_taken
+
+    @cached_property
+    def _all_sound(self) -> bool:
+        return not len(self) or bool(self.sound.all())
 
     @cached_property
     def _sound_taken(self) -> Features:
@@ -114,7 +120,7 @@ class Features:
     def vertices(self) -> tuple[Floats, Ints]:
         """Coordinates (m, 2) of all vertices in order, and the index of the feature each belongs to (m)."""
         xy, index = shapely.get_coordinates(self.geometry, return_index=True)
-        return xy, index.astype(np.int64)
+        return xy, index.astype(np.int64, copy=False)
 
     @cached_property
     def paths(self) -> Paths:

@@ -90,6 +90,7 @@ class Window:
         self._needs = (needs if isinstance(needs, Needs) else Needs(needs)).by_layer
         self._read: dict[str, Features] = dict(given or {})
         self._memo: dict[Any, Any] = {}
+        self._sides, self._nowhere = np.array(box, np.float64), bool(np.isnan(box[0]))
 
     def features(self, layer: str) -> Features:
         """The layer's features around the window (at least as far as the rule asked), sound or not."""
@@ -114,14 +115,14 @@ class Window:
 
     def owns(self, xy: Floats) -> Bools:
         """Which of the anchors (n, 2) are this window's. Those that are not finite are NOWHERE's."""
-        minx, miny, maxx, maxy = self.box
-        if np.isnan(minx):
+        if self._nowhere:
             return ~np.isfinite(xy).all(axis=1)
-        return (xy[:, 0] >= minx) & (xy[:, 0] < maxx) & (xy[:, 1] >= miny) & (xy[:, 1] < maxy)
+        inside = (xy >= self._sides[:2]) & (xy < self._sides[2:])
+        return inside[:, 0] & inside[:, 1]
 
     def owns_point(self, x: float, y: float) -> bool:
         minx, miny, maxx, maxy = self.box
-        if np.isnan(minx):
+        if self._nowhere:
             return not (np.isfinite(x) and np.isfinite(y))
         return minx <= x < maxx and miny <= y < maxy
 

@@ -144,7 +144,7 @@ class Graph:
         """(points) chosen by the network's list of that name: ``sources``, ``ends``, ``cuts`` ..."""
         found = self._roles.get(role)
         if found is None:
-            found = self._roles[role] = self.points.chosen(self.network.selectors()[role])
+            found = self._roles[role] = self.points.chosen(getattr(self.network, role))
             found.setflags(write=False)
         return found
 
@@ -176,6 +176,11 @@ def graph_of(window: Window, app: Application) -> Graph:
         return build(network, window.features, network.cluster_m / unit_m(window.setting.city))
 
     return window.memo(("graph", app.network), compute)
+
+
+def owned_nodes(window: Window, app: Application) -> Bools:
+    """(nodes) those of the graph of the application's network that the window owns."""
+    return window.memo(("owned nodes", app.network), lambda: window.owns(graph_of(window, app).xy))
 
 
 def graph_of_whole(whole: Whole, app: Application, *more: str) -> Graph:
@@ -339,10 +344,11 @@ def _linked(places: Floats, distance: float) -> tuple[Ints, int]:
 def _finite(features: Features) -> Bools:
     """Features that have a place: lines with two or more vertices and points, all coordinates finite."""
     xy, index = features.vertices
-    count = np.bincount(index, minlength=len(features))
-    bad = np.bincount(index[~np.isfinite(xy).all(axis=1)], minlength=len(features))
     least = 2 if features.layer.dimension == 1 else 1
-    found: Bools = (count >= least) & (bad == 0)
+    found: Bools = np.bincount(index, minlength=len(features)) >= least
+    finite = np.isfinite(xy)
+    if not finite.all():
+        found &= np.bincount(index[~finite.all(axis=1)], minlength=len(features)) == 0
     return found
 
 
@@ -355,7 +361,8 @@ def _first_vertices(points: Members) -> Floats:
 
 def _first(counts: Ints) -> Ints:
     """Where each group begins, and the end of the last."""
-    found: Ints = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    found = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=found[1:])
     return found
 
 

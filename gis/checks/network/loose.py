@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from gis.checks.features import Floats, Ints
 from gis.checks.model import Application, Parameter
 from gis.checks.network.graph import Graph
+from gis.checks.source import Box
 from layers.model import Text
 
 #: Snap distances by map scale; parameters of every rule that asks for loose ends.
@@ -55,6 +56,8 @@ ON_LINE = Parameter(
 )
 #: Nearest nodes that are looked at: a crowd of more within the snap distance is a finding of its own.
 _NEAREST = 8
+#: Places up to which all pairs are compared: an edit's trees take longer to build than to do without.
+_FEW = 64
 
 
 def snap_m(graph: Graph, app: Application) -> Floats:
@@ -82,13 +85,16 @@ class Loose:
     at: Floats
 
 
-def loose_ends(graph: Graph, snap: Floats) -> Loose:
-    """The loose ends and what each nearly meets. ``snap`` (lines) in units of the coordinates.
+def loose_ends(graph: Graph, snap: Floats, box: Box) -> Loose:
+    """The loose ends in ``box`` and what each nearly meets. ``snap`` (lines) in units of the coordinates.
 
     The other end of the same line does not count: it would close a ring, or is a short line (NET-06).
     """
     lone = (graph.degree == 1) & (graph.features_at == 0)
     ends = np.flatnonzero(lone[graph.node_of_end])
+    if len(ends):
+        places = graph.ends_xyz[ends, :2]
+        ends = ends[((places >= box[:2]) & (places <= box[2:])).all(axis=1)]
     count = len(ends)
     node, line = np.full(count, -1), np.full(count, -1)
     distance, at = np.full(count, np.nan), np.full((count, 2), np.nan)
@@ -101,6 +107,8 @@ def loose_ends(graph: Graph, snap: Floats) -> Loose:
     node[hit], distance[hit], at[hit] = near[hit], far[hit], graph.xy[near[hit]]
 
     left = np.flatnonzero(~hit)
+    if not len(left):
+        return Loose(ends, node, line, distance, at)
     points = shapely.points(xy[left])
     which, other = graph.tree.query(points, predicate="dwithin", distance=mine[left])
     keep = other != ends[left[which]] // 2
@@ -133,10 +141,14 @@ def _others(graph: Graph, xy: Floats, own: Ints, back: Ints, most: float) -> tup
 
 def nodes_on_lines(graph: Graph, nodes: Ints, near: float) -> tuple[Ints, Ints, Floats]:
     """(node, line, distance) for nodes within ``near`` of lines that neither start nor end there."""
+    if not len(nodes) or not len(graph.lines):
+        return nodes[:0], nodes[:0], np.empty(0)
     points = shapely.points(graph.xy[nodes])
     which, line = graph.tree.query(points, predicate="dwithin", distance=near)
     node = nodes[which]
     keep = (graph.start[line] != node) & (graph.end[line] != node)
+    if not keep.any():
+        return nodes[:0], nodes[:0], np.empty(0)
     node, line = node[keep], line[keep]
     return node, line, shapely.distance(points[which[keep]], graph.lines.geometry[line])
 
@@ -145,7 +157,7 @@ def near_nodes(graph: Graph, nodes: Ints, most: float) -> tuple[Ints, Ints, Floa
     """(node, other, distance): for each of ``nodes`` the nearest other one of them with a smaller number
     within ``most``. A crowd of n nodes gives n - 1 triples, not one for each pair."""
     none = np.empty(0, np.int64)
-    if len(nodes) < 2:
+    if len(nodes) < 2 or not _may_be_near(graph.xy[nodes], most):
         return none, none, np.empty(0)
     tree = cKDTree(graph.xy[nodes], balanced_tree=False, compact_nodes=False)
     limit = most * (1 + 1e-9)
@@ -160,3 +172,14 @@ def near_nodes(graph: Graph, nodes: Ints, most: float) -> tuple[Ints, Ints, Floa
     number = np.where(away == least[:, None], found, len(nodes)).min(axis=1)
     hit = np.isfinite(least)
     return nodes[some[hit]], nodes[number[hit]], least[hit]
+
+
+def _may_be_near(xy: Floats, most: float) -> bool:
+    """Whether two of the places (n, 2), in the order of x, may be within ``most`` of each other."""
+    if not (np.diff(xy[:, 0]) <= most).any():
+        return False
+    if len(xy) > _FEW:
+        return True
+    step = xy[:, None] - xy[None]
+    near = np.count_nonzero((step * step).sum(axis=2) <= most * most * (1 + 1e-9))
+    return bool(near > len(xy))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gis.checks.features import Bools, Features, Ints, Objects
+from gis.checks.features import Bools, Features, Floats, Ints, Objects
 from gis.checks.source import column_array, column_kind
 from layers.model import Selector, Values
+
+_NONE = np.empty(0, np.int64)
 
 
 class Members:
@@ -22,9 +24,9 @@ class Members:
     """
 
     def __init__(self, parts: Sequence[Features], chosen: Sequence[Ints]) -> None:
-        self.parts = tuple(parts)
+        self.parts, self._chosen = tuple(parts), tuple(chosen)
         self.part: Ints = np.repeat(np.arange(len(parts)), [len(some) for some in chosen])
-        self.index: Ints = np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64)
+        self.index: Ints = np.concatenate([*chosen, _NONE]).astype(np.int64, copy=False)
         self._columns: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -33,6 +35,13 @@ class Members:
     def about(self, member: int) -> tuple[Features, int]:
         """What ``finding`` takes for one feature."""
         return self.parts[self.part[member]], int(self.index[member])
+
+    def runs(self) -> Iterator[tuple[Features, Ints, slice]]:
+        """Each part, the features of it that are members, and the numbers of these members."""
+        start = 0
+        for part, some in zip(self.parts, self._chosen, strict=True):
+            yield part, some, slice(start, start + len(some))
+            start += len(some)
 
     def key(self, member: int) -> tuple[str, str]:
         """Asset id and layer: the order in which findings name features."""
@@ -47,6 +56,11 @@ class Members:
     def geometry(self) -> Objects:
         """(n) geometry."""
         return self._gather([part.geometry for part in self.parts], np.empty(0, dtype=object))
+
+    @cached_property
+    def boxes(self) -> Floats:
+        """(n, 4) as Features.boxes."""
+        return self._gather([part.boxes for part in self.parts], np.empty((0, 4)))
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """(n) a field, as Features holds it; null for the features of layers that do not have it."""
@@ -68,26 +82,19 @@ class Members:
             found &= one_of(self.column(name), values)
         return found
 
-    def chosen(self, selectors: Iterable[Selector]) -> Bools:
+    def chosen(self, selectors: Sequence[Selector]) -> Bools:
         """(n) members that one of the selectors chooses."""
         found = np.zeros(len(self), bool)
-        if not len(self):
-            return found
-        by_part = [np.zeros(len(part), bool) for part in self.parts]
-        for selector in selectors:
-            for part, mask in zip(self.parts, by_part, strict=True):
+        for part, which, mine in self.runs():
+            for selector in selectors if len(which) else ():
                 if part.layer.id == selector.layer:
-                    mask |= selected(part, selector)
-        for number, mask in enumerate(by_part):
-            mine = self.part == number
-            found[mine] = mask[self.index[mine]]
+                    found[mine] |= selected(part, selector)[which]
         return found
 
     def _gather(self, columns: list[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not columns:
             return empty
-        chosen = [self.index[self.part == number] for number in range(len(self.parts))]
-        return np.concatenate([column[some] for column, some in zip(columns, chosen, strict=True)])
+        return np.concatenate([column[some] for column, some in zip(columns, self._chosen, strict=True)])
 
 
 def members(
@@ -99,18 +106,24 @@ def members(
     masks: dict[str, Bools] = {}
     for selector in selectors:
         layer = features(selector.layer)
-        mask = masks.setdefault(selector.layer, np.zeros(len(layer), bool))
-        mask |= selected(layer, selector)
+        mask = selected(layer, selector)
+        known = masks.get(selector.layer)
+        masks[selector.layer] = mask if known is None else known | mask
     parts = [features(layer) for layer in masks]
     return Members(
         parts,
-        [np.flatnonzero(m & usable(part)) for part, m in zip(parts, masks.values(), strict=True)],
+        [
+            np.flatnonzero(m & usable(part)) if len(part) else _NONE
+            for part, m in zip(parts, masks.values(), strict=True)
+        ],
     )
 
 
 def selected(features: Features, selector: Selector) -> Bools:
     """Which features of its layer a selector chooses."""
     found = np.ones(len(features), bool)
+    if not len(features):
+        return found
     for name, values in selector.where.items():
         found &= one_of(features[name], values)
     for name, values in selector.unless.items():
@@ -127,5 +140,10 @@ def one_of(column: npt.NDArray[Any], values: Values) -> Bools:
             if not isinstance(value, str):
                 found |= column == float(value)
         return found
-    wanted = set(values)
-    return np.fromiter((value in wanted for value in column), bool, len(column))
+    wanted = _set_of(values)
+    return np.array([value in wanted for value in column], bool)
+
+
+@lru_cache(maxsize=1024)
+def _set_of(values: Values) -> frozenset[Any]:
+    return frozenset(values)

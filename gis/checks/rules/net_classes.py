@@ -67,7 +67,10 @@ def net_11(window: Window, app: Application) -> Iterator[Finding]:
     if name is None:
         return
     column = graph.lines.column(name)
+    met = set(column[graph.carrying].tolist())
     for pair in graph.network.forbidden:
+        if not met.issuperset(pair):
+            continue
         first, second = (graph.carrying & one_of(column, (value,)) for value in pair)
         meet = _nodes_of(graph, first) & _nodes_of(graph, second) & window.owns(graph.xy)
         for n in np.flatnonzero(meet).tolist():
@@ -98,6 +101,8 @@ def net_12(window: Window, app: Application) -> Iterator[Finding]:
         return
     column = graph.lines.column(name)
     values, code = _codes(column)
+    if len(values) < 2:
+        return
     ends = np.flatnonzero(np.repeat(graph.carrying & (code >= 0), 2))
     low, high = np.full(len(graph), len(values)), np.full(len(graph), -1)
     np.minimum.at(low, graph.node_of_end[ends], code[ends // 2])

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import shapely
 
-from gis.checks.features import Features, Ints
+from gis.checks.features import Bools, Features, Ints
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Rule
-from gis.checks.network.graph import Graph, graph_needs, graph_of, unit_m
+from gis.checks.network.graph import CHAIN, Graph, graph_needs, graph_of, owned_nodes, unit_m
 from gis.checks.network.loose import ON_LINE, SNAP, Loose, loose_ends, nodes_on_lines, snap_m
 from gis.checks.network.mends import move_end, split
 from gis.checks.registry import local
-from gis.checks.window import Window
+from gis.checks.window import Window, grown
 from layers.model import Text
 
 _SNAP_SOURCE = "Practice: snap tolerance by map scale (ArcGIS, Giswater)"
@@ -96,12 +96,21 @@ def _loose(window: Window, app: Application) -> Loose:
     graph = graph_of(window, app)
     names = tuple(app.number(p.name) for p in SNAP)
     unit = unit_m(window.setting.city)
-    return window.memo(("loose", app.network, names), lambda: loose_ends(graph, snap_m(graph, app) / unit))
+
+    def compute() -> Loose:
+        snap = snap_m(graph, app) / unit
+        # A node of the window may be near an end beside it, which may be near another end.
+        beside = 2 * float(snap.max(initial=0.0)) + CHAIN
+        return loose_ends(graph, snap, grown(window.box, beside))
+
+    return window.memo(("loose", app.network, names), compute)
 
 
 @local(NET_01, needs=graph_needs)
 def net_01(window: Window, app: Application) -> Iterator[Finding]:
     graph, loose, unit = graph_of(window, app), _loose(window, app), unit_m(window.setting.city)
+    if not len(loose.ends):
+        return
     snap = snap_m(graph, app)
     on_line = app.number(ON_LINE.name) / unit
     near = (loose.node >= 0) | ((loose.line >= 0) & (loose.distance > on_line))
@@ -140,17 +149,23 @@ def net_01(window: Window, app: Application) -> Iterator[Finding]:
 def net_02(window: Window, app: Application) -> Iterator[Finding]:
     graph, loose = graph_of(window, app), _loose(window, app)
     free = loose.ends[(loose.node < 0) & (loose.line < 0)]
-    may = graph.nodes_that_are("ends") | graph.nodes_that_are("sources") | graph.nodes_that_are("sinks")
-    # Where the network says which devices may stand at an end, others (a junction) do not do.
-    bare = (graph.degree == 1) & (graph.features_at > 0) & ~may
-    if not graph.network.ends:
-        bare[:] = False
-    # Where a loose end nearly meets a node, that node is no end of the network (NET-01).
-    bare[loose.node[loose.node >= 0]] = False
-    ends = np.concatenate([free, np.flatnonzero(bare[graph.node_of_end])])
+    ends = np.concatenate([free, np.flatnonzero(_bare(graph, loose)[graph.node_of_end])])
     for end in ends[window.owns(graph.ends_xyz[ends, :2])].tolist():
         x, y = graph.ends_xyz[end, :2]
         yield finding(app, [graph.lines.about(end // 2)], shapely.Point(x, y), (x, y))
+
+
+def _bare(graph: Graph, loose: Loose) -> Bools:
+    """(nodes) where a line ends at a device that may not stand there."""
+    bare: Bools = (graph.degree == 1) & (graph.features_at > 0)
+    # Where the network says which devices may stand at an end, others (a junction) do not do.
+    if not graph.network.ends or not bare.any():
+        return np.zeros(len(graph), bool)
+    may = [graph.points_that_are(role) for role in ("ends", "sources", "sinks")]
+    bare &= ~graph.nodes_with(may[0] | may[1] | may[2])
+    # Where a loose end nearly meets a node, that node is no end of the network (NET-01).
+    bare[loose.node[loose.node >= 0]] = False
+    return bare
 
 
 @local(NET_03, needs=graph_needs)
@@ -158,6 +173,8 @@ def net_03(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
     limit = app.number(ON_LINE.name)
     node, line, distance = on_lines(window, app, graph, limit / unit)
+    if not len(node):
+        return
     if graph.network.along:
         # Lines pass poles without being split; the end of another line must be joined all the same.
         passed = graph.nodes_with(~graph.points_that_are("along"))
@@ -186,7 +203,7 @@ def on_lines(window: Window, app: Application, graph: Graph, near: float) -> tup
     """nodes_on_lines of all nodes that the window owns, computed once for NET-03 and NET-08."""
     return window.memo(  # type: ignore[return-value]
         ("on lines", app.network, near),
-        lambda: nodes_on_lines(graph, np.flatnonzero(window.owns(graph.xy)), near),
+        lambda: nodes_on_lines(graph, np.flatnonzero(owned_nodes(window, app)), near),
     )
 
 

@@ -146,8 +146,11 @@ def net_06(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
     limit = app.number("length_m")
     _, length = window.memo(("lengths", app.network), lambda: lengths(graph))
-    corners = shapely.bounds(graph.lines.geometry)[:, :2]
-    for line in np.flatnonzero((length * unit < limit) & window.owns(corners)).tolist():
+    short = length * unit < limit
+    if not short.any():
+        return
+    corners = graph.lines.boxes[:, :2]
+    for line in np.flatnonzero(short & window.owns(corners)).tolist():
         features, index = graph.lines.about(line)
         mends = []
         if length[line] * unit <= graph.network.cluster_m:
@@ -167,8 +170,11 @@ def net_06(window: Window, app: Application) -> Iterator[Finding]:
 @local(NET_07, needs=graph_needs)
 def net_07(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
+    same = graph.start == graph.end
+    if not same.any():
+        return
     plane, length = window.memo(("lengths", app.network), lambda: lengths(graph))
-    same = (graph.start == graph.end) & (length * unit >= app.number("length_m"))
+    same &= length * unit >= app.number("length_m")
     # A riser has its two ends at one place of the plane.
     same &= plane > graph.network.cluster_m / unit
     for line in np.flatnonzero(same & window.owns(graph.xy[graph.start])).tolist():
@@ -181,11 +187,11 @@ def net_05(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
     if len(graph.lines) < 2:
         return
-    snap = snap_m(graph, app) / unit
     limit = app.number("height_m")
     crowd = _Crowd(_CELL_M / unit)
     around = grown(window.box, _CELL_M / unit)
     for line, other in _crossing(graph):
+        snap = snap_m(graph, app) / unit
         shared = shapely.intersection(graph.lines.geometry[line], graph.lines.geometry[other])
         xy, pair = shapely.get_coordinates(shared, return_index=True)
         # At a node it is said by NET-01, NET-03 or NET-08 what is wrong.
@@ -281,12 +287,12 @@ def _crossing(graph: Graph) -> Iterator[tuple[Ints, Ints]]:
         keep = line < other
         line, other = first[line[keep]], first[other[keep]]
         # Two straight lines that share a node cannot cross beside it.
-        shared = np.zeros(len(line), bool)
-        for mine in (graph.start, graph.end):
-            for theirs in (graph.start, graph.end):
-                shared |= mine[line] == theirs[other]
+        ends, theirs = graph.nodes_of_lines[line], graph.nodes_of_lines[other]
+        shared = (ends[:, :, None] == theirs[:, None, :]).any(axis=(1, 2))
         keep = ~(shared & straight[line] & straight[other])
         line, other = line[keep], other[keep]
+        if not len(line):
+            continue
         hit = shapely.crosses(lines[line], lines[other])
         if hit.any():
             yield line[hit], other[hit]
@@ -295,6 +301,8 @@ def _crossing(graph: Graph) -> Iterator[tuple[Ints, Ints]]:
 def _different(graph: Graph) -> Ints:
     """The lines without those drawn again: they do not cross each other, and cross others as one (GEN-09)."""
     pair = np.minimum(graph.start, graph.end) * len(graph) + np.maximum(graph.start, graph.end)
+    if len(set(pair.tolist())) == len(pair):
+        return np.arange(len(pair))
     _, of, count = np.unique(pair, return_inverse=True, return_counts=True)
     again = count[of] > 1
     doubtful = np.flatnonzero(again)

@@ -12,7 +12,7 @@ import shapely
 from gis.checks.features import Bools, Features, Ints
 from gis.checks.findings import finding
 from gis.checks.model import Application, Finding, Parameter, Rule
-from gis.checks.network.graph import Graph, graph_needs, graph_of, unit_m
+from gis.checks.network.graph import Graph, graph_needs, graph_of, owned_nodes, unit_m
 from gis.checks.network.loose import ON_LINE, near_nodes
 from gis.checks.registry import local
 from gis.checks.rules.net_ends import MOST_NAMED, on_lines
@@ -111,9 +111,11 @@ NET_14 = Rule(
 )
 
 
-def _plain_joints(window: Window, graph: Graph) -> tuple[Ints, Ints, Ints]:
+def _plain_joints(window: Window, app: Application, graph: Graph) -> tuple[Ints, Ints, Ints]:
     """(node, line, other) where just two lines meet without a point feature, at nodes of this window."""
-    node = np.flatnonzero((graph.degree == 2) & (graph.features_at == 0) & window.owns(graph.xy))
+    node = np.flatnonzero((graph.degree == 2) & (graph.features_at == 0) & owned_nodes(window, app))
+    if not len(node):
+        return node, node, node
     first, ends = graph.ends_in_order
     line, other = ends[first[node]] // 2, ends[first[node] + 1] // 2
     two = line != other
@@ -133,7 +135,7 @@ def _pair(graph: Graph, line: int, other: int) -> list[tuple[Features, int]]:
 @local(NET_04, needs=graph_needs)
 def net_04(window: Window, app: Application) -> Iterator[Finding]:
     graph = graph_of(window, app)
-    node, line, other = _plain_joints(window, graph)
+    node, line, other = _plain_joints(window, app, graph)
     if not len(node):
         return
     network = graph.network
@@ -151,7 +153,7 @@ def net_04(window: Window, app: Application) -> Iterator[Finding]:
 @local(NET_13, needs=graph_needs)
 def net_13(window: Window, app: Application) -> Iterator[Finding]:
     graph = graph_of(window, app)
-    node, line, other = _plain_joints(window, graph)
+    node, line, other = _plain_joints(window, app, graph)
     if not len(node):
         return
     changes = np.zeros((len(graph.network.steady), len(node)), bool)
@@ -205,9 +207,10 @@ def net_08(window: Window, app: Application) -> Iterator[Finding]:
     # A loose end is no node of its own: NET-01 says where it belongs.
     real = np.flatnonzero((graph.features_at > 0) | (graph.degree > 1))
     node, other, distance = near_nodes(graph, real, limit / unit)
-    # Joined by a line it is the line that is too short (NET-06).
-    apart = ~_joined(graph, node, other)
-    node, other, distance = node[apart], other[apart], distance[apart]
+    if len(node):
+        # Joined by a line it is the line that is too short (NET-06).
+        apart = ~_joined(graph, node, other)
+        node, other, distance = node[apart], other[apart], distance[apart]
     for n, o, d in zip(node.tolist(), other.tolist(), distance.tolist(), strict=True):
         x, y = np.minimum(graph.xy[n], graph.xy[o])
         gap = f"{d * unit * 100:.1f} cm"
@@ -231,9 +234,12 @@ def net_08(window: Window, app: Application) -> Iterator[Finding]:
 
 
 def _orphans(window: Window, app: Application, graph: Graph, near: float) -> Iterator[Finding]:
+    free = (graph.degree == 0) & owned_nodes(window, app)
+    if not free.any():
+        return
     judged = graph.points.where(graph.network.carries)
     judged &= ~graph.points_that_are("loose") & ~graph.absent
-    mine = np.flatnonzero((graph.degree == 0) & graph.nodes_with(judged) & window.owns(graph.xy))
+    mine = np.flatnonzero(free & graph.nodes_with(judged))
     on, _, _ = on_lines(window, app, graph, app.number(ON_LINE.name) / unit_m(window.setting.city))
     mine = np.setdiff1d(mine, on)
     if not len(mine):
@@ -259,8 +265,6 @@ def _orphans(window: Window, app: Application, graph: Graph, near: float) -> Ite
 
 def _joined(graph: Graph, node: Ints, other: Ints) -> Bools:
     """Which pairs of nodes have a line from one to the other."""
-    if not len(node):
-        return np.zeros(0, bool)
     count = len(graph)
     lines = np.minimum(graph.start, graph.end) * count + np.maximum(graph.start, graph.end)
     return np.isin(np.minimum(node, other) * count + np.maximum(node, other), lines)
@@ -282,8 +286,10 @@ def _around(graph: Graph, nodes: Sequence[int]) -> list[tuple[Features, int]]:
 @local(NET_14, needs=graph_needs)
 def net_14(window: Window, app: Application) -> Iterator[Finding]:
     graph = graph_of(window, app)
+    if not graph.absent.any():
+        return
     gone = graph.nodes_with(graph.absent) & ~graph.nodes_with(~graph.absent)
-    for n in np.flatnonzero(gone & window.owns(graph.xy)).tolist():
+    for n in np.flatnonzero(gone & owned_nodes(window, app)).tolist():
         lines = [m for m in graph.lines_at(n).tolist() if graph.carrying[m]]
         if not lines:
             continue

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import shapely
 
 from gis.checks.crossing.works import Works
 from gis.checks.features import Bools, Floats, Ints
-from gis.checks.law import Law
+from gis.checks.law import Direction, Law
 
 #: Lines at a smaller angle than this run beside each other, at a greater one they cross or meet.
 BESIDE = np.sin(np.radians(30.0))
@@ -62,10 +63,15 @@ def approaches(works: Works, law: Law, of: int | None = None) -> Approaches:
     """Pairs of segments of different lines, not joined, that break the horizontal or vertical clearance
     (before containers are looked at); ``of``: only those of this line."""
     limits = _Limits(works, law)
-    start, end, line = _segments(works)
-    kept = _distinct(works)[line]
-    start, end, line = start[kept], end[kept], line[kept]
     reach = works.half_width + limits.farthest
+    some = np.arange(len(works)) if of is None else _around(works, of, float(reach[of]) / works.unit)
+    some = some[_distinct(works, some)]
+    if of is not None:
+        # Mostly what is so near are pipes of its own network, which are joined.
+        some = some[~_joined(works, np.full(len(some), of), some) | (some == of)]
+    if len(some) < 2:
+        return _nothing()
+    start, end, line = _segments(works, some)
     shapes = shapely.linestrings(np.stack([start[:, :2], end[:, :2]], axis=1))
     tree = shapely.STRtree(shapes)
     asked = np.arange(len(shapes)) if of is None else np.flatnonzero(line == of)
@@ -79,73 +85,106 @@ def approaches(works: Works, law: Law, of: int | None = None) -> Approaches:
         one, other = one[apart], other[apart]
         after = line[one] > line[other]
         one, other = np.where(after, other, one), np.where(after, one, other)
+    if not len(one):
+        return _nothing()
     found = [
         _judged(works, limits, start, end, line, one[k : k + _PORTION], other[k : k + _PORTION])
-        for k in range(0, max(len(one), 1), _PORTION)
+        for k in range(0, len(one), _PORTION)
     ]
     names = Approaches.__dataclass_fields__
     near = Approaches(*(np.concatenate([getattr(f, name) for f in found]) for name in names))
-    return near.take(~_joined(works, near))
+    return near.take(~_joined(works, near.a, near.b))
+
+
+def _nothing() -> Approaches:
+    no, none, nowhere, never = np.empty(0, np.int64), np.empty(0), np.empty((0, 2)), np.empty(0, bool)
+    return Approaches(no, no, nowhere, nowhere, none, none, never, never, none, none)
+
+
+def _around(works: Works, of: int, reach: float) -> Ints:
+    """The lines, ascending, that come within ``reach`` (units) of one of them, and this one."""
+    boxes, mine = works.boxes, works.boxes[of]
+    near = (boxes[:, :2] <= mine[2:] + reach) & (boxes[:, 2:] >= mine[:2] - reach)
+    some = np.flatnonzero(near.all(axis=1))
+    # A little more: it is the distance of segments that counts.
+    found: Ints = some[shapely.dwithin(works.geometry[some], works.geometry[of], reach + 0.001)]
+    return found
+
+
+@lru_cache(maxsize=256)
+def _clearances(law: Law, kinds: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Horizontal and vertical clearances (m) between the kinds; NaN where there is none."""
+    ways: tuple[Direction, Direction] = ("horizontal", "vertical")
+    horizontal, vertical = (
+        np.array([[law.clearance_m(a, b, way) for b in kinds] for a in kinds], np.float64) for way in ways
+    )
+    return horizontal.reshape(len(kinds), len(kinds)), vertical.reshape(len(kinds), len(kinds))
 
 
 class _Limits:
     """The clearances of law between the kinds that there are, as matrices."""
 
     def __init__(self, works: Works, law: Law) -> None:
-        kinds, self.code = np.unique(works.kind.astype(str), return_inverse=True)
-        self.horizontal, self.vertical = (
-            np.array(
-                [[law.clearance_m(a, b, way) for b in kinds] for a in kinds], dtype=np.float64
-            ).reshape(len(kinds), len(kinds))
-            for way in ("horizontal", "vertical")
-        )  # fmt: skip
+        kinds = tuple(sorted({work.kind for work in works.defs}))
+        number = np.array([kinds.index(work.kind) for work in works.defs], np.int64)
+        self.code = number[works.members.part]
+        self.horizontal, self.vertical = _clearances(law, kinds)
+        widest = np.zeros(len(kinds))
+        np.maximum.at(widest, self.code, works.half_width)
+        apart = np.where(np.isnan(self.horizontal), 0.0, self.horizontal) + widest
+        #: (lines) how far from its outer face (m) an axis may be that is too near.
+        self.farthest = apart.max(axis=1, initial=0.0)[self.code]
+        #: (lines) how far drinking water has to be from sewers beside it; None where one of them is not.
+        self.parallel: Floats | None = None
+        if "water" not in kinds or "sewage" not in kinds:
+            return
         self.water = works.kind == "water"
         self.sewage = works.kind == "sewage"
         self.parallel = np.where(self.water, law.parallel_water_m(2000 * works.half_width), np.nan)
-        widest = np.zeros(len(kinds))
-        np.maximum.at(widest, self.code, works.half_width)
-        apart = np.nan_to_num(self.horizontal) + widest
-        by_kind = apart.max(axis=1, initial=0.0)
-        #: (lines) how far from its outer face (m) an axis may be that is too near.
-        self.farthest = by_kind[self.code] if len(kinds) else np.zeros(0)
-        drinking = [widest[self.code[which]].max(initial=0.0) for which in (self.sewage, self.water)]
-        most = np.nan_to_num(self.parallel).max(initial=0.0)
-        water = np.where(self.water, np.nan_to_num(self.parallel) + drinking[0], 0.0)
-        sewage = np.where(self.sewage, most + drinking[1], 0.0)
+        drinking = [widest[kinds.index(kind)] for kind in ("sewage", "water")]
+        wanted = np.where(np.isnan(self.parallel), 0.0, self.parallel)
+        water = np.where(self.water, wanted + drinking[0], 0.0)
+        sewage = np.where(self.sewage, wanted.max(initial=0.0) + drinking[1], 0.0)
         self.farthest = np.maximum(self.farthest, np.maximum(water, sewage))
 
     def of(self, a: Ints, b: Ints, beside: Bools) -> tuple[Floats, Floats]:
         """Horizontal and vertical limits of pairs of lines."""
-        plan = self.horizontal[self.code[a], self.code[b]]
+        plan, vertical = (table[self.code[a], self.code[b]] for table in (self.horizontal, self.vertical))
+        if self.parallel is None:
+            return plan, vertical
         drinking = (self.water[a] & self.sewage[b]) | (self.sewage[a] & self.water[b])
         parallel = np.fmax(self.parallel[a], self.parallel[b])
         plan = np.where(drinking & beside, np.fmax(plan, parallel), plan)
-        return plan, self.vertical[self.code[a], self.code[b]]
+        return plan, vertical
 
 
-def _segments(works: Works) -> tuple[Floats, Floats, Ints]:
-    """Start and end (n, 3) of the segments that have a length, and the line of each."""
+def _segments(works: Works, lines: Ints) -> tuple[Floats, Floats, Ints]:
+    """Start and end (n, 3) of the segments of these lines that have a length, and the line of each."""
     line = np.repeat(np.arange(len(works)), np.diff(works.offsets))
-    same = line[1:] == line[:-1]
+    wanted = np.zeros(len(works), bool)
+    wanted[lines] = True
+    same = (line[1:] == line[:-1]) & wanted[line[1:]]
     start, end = works.vertices[:-1][same], works.vertices[1:][same]
     long = (start[:, :2] != end[:, :2]).any(axis=1)
     return start[long], end[long], line[1:][same][long]
 
 
-def _distinct(works: Works) -> Bools:
-    """(lines) the first of those of one kind that have the same geometry: copies (GEN-09) would make as many
-    pairs as the square of their number, and say nothing."""
-    kept = np.ones(len(works), bool)
-    boxes = shapely.bounds(works.geometry)
+def _distinct(works: Works, lines: Ints) -> Bools:
+    """Which of the lines are the first of those of one kind that have the same geometry: copies (GEN-09)
+    would make as many pairs as the square of their number, and say nothing."""
+    kept = np.ones(len(lines), bool)
+    boxes = works.boxes[lines]
     order = np.lexsort(boxes.T)
     same = (boxes[order][1:] == boxes[order][:-1]).all(axis=1)
-    alike = np.unique(np.concatenate([order[1:][same], order[:-1][same]])) if len(order) else order
+    if not same.any():
+        return kept
+    alike = np.unique(np.concatenate([order[1:][same], order[:-1][same]]))
     first: dict[tuple[str, bytes], int] = {}
-    shapes = shapely.to_wkb(shapely.normalize(shapely.force_2d(works.geometry[alike])))
-    for line, shape in zip(alike.tolist(), shapes, strict=True):
-        known = first.setdefault((works.kind[line], shape), line)
-        if works.key(line) < works.key(known):
-            first[works.kind[line], shape] = line
+    shapes = shapely.to_wkb(shapely.normalize(shapely.force_2d(works.geometry[lines[alike]])))
+    for n, shape in zip(alike.tolist(), shapes, strict=True):
+        known = first.setdefault((works.kind[lines[n]], shape), n)
+        if works.key(lines[n]) < works.key(lines[known]):
+            first[works.kind[lines[n]], shape] = n
     kept[alike] = False
     kept[list(first.values())] = True
     return kept
@@ -159,7 +198,7 @@ def between(
     All these pairs, which of them break a clearance, and which are of lines that are joined (and so exempt).
     """
     near, bad = _measured(works, _Limits(works, law), start, end, line, one, other)
-    return near, bad, _joined(works, near)
+    return near, bad, _joined(works, near.a, near.b)
 
 
 def _judged(
@@ -222,17 +261,16 @@ def _nearest(u: Floats, v: Floats, d: Floats) -> tuple[Floats, Floats, Bools]:
     return np.where(crossing, t, ts[best, rows]), np.where(crossing, w, ws[best, rows]), crossing
 
 
-def _joined(works: Works, near: Approaches) -> Bools:
-    """Which approaches are of lines of one sector of which one ends at the other."""
-    found = np.zeros(len(near), bool)
-    which = np.flatnonzero(works.sector[near.a] == works.sector[near.b])
+def _joined(works: Works, a: Ints, b: Ints) -> Bools:
+    """Which pairs are of lines of one sector of which one ends at the other."""
+    found = np.zeros(len(a), bool)
+    which = np.flatnonzero(works.sector[a] == works.sector[b])
     if not len(which):
         return found
-    pairs, inverse = np.unique(np.stack([near.a[which], near.b[which]], axis=1), axis=0, return_inverse=True)
-    joined = np.zeros(len(pairs), bool)
-    for one, other in ((0, 1), (1, 0)):
-        for end in (0, 1):
-            points = shapely.points(works.ends[pairs[:, one], end])
-            joined |= shapely.dwithin(points, works.geometry[pairs[:, other]], JOINED / works.unit)
-    found[which] = joined[inverse.ravel()]
+    pairs, inverse = np.unique(a[which] * len(works) + b[which], return_inverse=True)
+    a, b = np.divmod(pairs, len(works))
+    ends = shapely.points(np.concatenate([works.ends[a], works.ends[b]]))
+    others = np.concatenate([works.geometry[b], works.geometry[a]])
+    near = shapely.dwithin(ends, others[:, None], JOINED / works.unit)
+    found[which] = near.any(axis=1).reshape(2, -1).any(axis=0)[inverse]
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import shapely
@@ -32,34 +33,28 @@ _QUALITY = ("quality_level", "horizontal_accuracy_m", "vertical_accuracy_m")
 class Works:
     """``n`` lines. Sizes and accuracies in m; NaN is unknown, but an unknown size counts as 0.
 
-    Coordinates are in units of the storage CRS, ``unit`` metres each; heights are in metres.
+    Coordinates are in units of the storage CRS, ``unit`` metres each; heights are in metres. Columns are made
+    when they are asked for: around an edit mostly nothing comes near enough to ask for heights.
     """
 
     members: Members
-    #: (n) number of the WorkDef, and what it says.
-    kind: Objects
-    sector: Objects
-    container: Bools
-    half_width: Floats
-    half_height: Floats
-    #: (n) from the surface to the axis, where there is a depth of cover.
-    axis_depth: Floats
-    horizontal: Floats
-    vertical: Floats
-    located: Bools
-    #: Vertices (m, 3) of all lines, Z that of the axis or NaN; line i at offsets[i]:offsets[i + 1].
-    vertices: Floats
-    offsets: Ints
+    #: What chose the members of each part.
+    defs: tuple[WorkDef, ...]
     unit: float
     #: (line, container) -> how much of the line (m) lies in the container's strip: see exempt.
     strips: dict[tuple[int, int], float] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
-        return len(self.kind)
+        return len(self.members)
 
     @property
     def geometry(self) -> Objects:
         return self.members.geometry
+
+    @property
+    def boxes(self) -> Floats:
+        """(n, 4) as Features.boxes."""
+        return self.members.boxes
 
     def about(self, line: int) -> tuple[Features, int]:
         return self.members.about(line)
@@ -68,10 +63,69 @@ class Works:
         return self.members.key(line)
 
     @cached_property
+    def kind(self) -> Objects:
+        """(n) what their WorkDefs say."""
+        found: Objects = self._said([work.kind for work in self.defs], object)
+        return found
+
+    @cached_property
+    def sector(self) -> Objects:
+        found: Objects = self._said([part.layer.sector.id for part in self.members.parts], object)
+        return found
+
+    @cached_property
+    def container(self) -> Bools:
+        found: Bools = self._said([work.container for work in self.defs], np.bool_)
+        return found
+
+    @cached_property
+    def half_width(self) -> Floats:
+        # A box says width and height; a pipe its diameter.
+        width, diameter = self._metres("width"), self._metres("diameter")
+        return np.fmin(_or_zero(np.where(width > 0, width, diameter)) / 2, WIDEST)
+
+    @cached_property
+    def half_height(self) -> Floats:
+        height, diameter = self._metres("height"), self._metres("diameter")
+        return _or_zero(np.where(height > 0, height, diameter)) / 2
+
+    @cached_property
+    def axis_depth(self) -> Floats:
+        """(n) from the surface to the axis, where there is a depth of cover."""
+        return self._metres("depth") + self.half_height
+
+    @cached_property
+    def horizontal(self) -> Floats:
+        return self._accuracy("horizontal_accuracy_m")
+
+    @cached_property
+    def vertical(self) -> Floats:
+        return self._accuracy("vertical_accuracy_m")
+
+    @cached_property
+    def located(self) -> Bools:
+        return np.array([level in LOCATED for level in self._levels], bool)
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """(n + 1) line i has the vertices offsets[i]:offsets[i + 1]."""
+        found = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(np.bincount(self._drawn[1], minlength=len(self)), out=found[1:])
+        return found
+
+    @cached_property
+    def vertices(self) -> Floats:
+        """Vertices (m, 3) of all lines, Z that of the axis or NaN."""
+        found = self._drawn[0].copy()
+        if len(found):
+            self._fill_heights(found)
+        return found
+
+    @cached_property
     def ends(self) -> Floats:
         """(n, 2, 2) first and last vertex in plan."""
         at = np.stack([self.offsets[:-1], self.offsets[1:] - 1], axis=1)
-        found: Floats = self.vertices[:, :2][at]
+        found: Floats = self._drawn[0][:, :2][at]
         return found
 
     @cached_property
@@ -83,6 +137,64 @@ class Works:
     @cached_property
     def tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.geometry)
+
+    # --- making columns ------------------------------------------------------------------------------
+
+    @cached_property
+    def _drawn(self) -> tuple[Floats, Ints]:
+        """Vertices (m, 3) with Z as stored, and the line of each."""
+        xyz, index = shapely.get_coordinates(self.geometry, include_z=True, return_index=True)
+        return xyz, index
+
+    def _said(self, values: list[Any], dtype: Any) -> Any:
+        """(n) what is known of each part."""
+        known = np.empty(len(values), dtype)
+        known[:] = values
+        return known[self.members.part]
+
+    def _metres(self, size: str) -> Floats:
+        """(n) the field that each WorkDef names for a size."""
+        found = np.full(len(self), np.nan)
+        for work, (part, which, mine) in zip(self.defs, self.members.runs(), strict=True):
+            name = getattr(work, size)
+            if name is not None:
+                found[mine] = part[name][which] * (0.001 if name.endswith("_mm") else 1.0)
+        return found
+
+    @cached_property
+    def _levels(self) -> list[Any]:
+        """(n) quality levels."""
+        found: list[Any] = []
+        for part, which, _ in self.members.runs():
+            known = part.layer.field("quality_level") is not None
+            found += part["quality_level"][which].tolist() if known else [None] * len(which)
+        return found
+
+    def _accuracy(self, name: str) -> Floats:
+        """(n) what the quality level says; the number that somebody wrote only where there is no level."""
+        found = np.full(len(self), np.nan)
+        for part, which, mine in self.members.runs():
+            if part.layer.field(name) is not None:
+                found[mine] = part[name][which]
+        for line, level in enumerate(self._levels):
+            if level is not None:
+                found[line] = ACCURACY.get(level, np.nan)
+        return found
+
+    def _fill_heights(self, xyz: Floats) -> None:
+        """Make Z that of the axis: from the vertices, or where one has none from the levels at both ends."""
+        index, offsets = self._drawn[1], self.offsets
+        steps = np.hypot(*np.diff(xyz[:, :2], axis=0, prepend=xyz[:1, :2]).T)
+        steps[offsets[:-1][offsets[:-1] < len(xyz)]] = 0.0
+        along = np.cumsum(steps)
+        along = np.round(along - along[offsets[:-1]][index], 6)  # no trace of what was read before
+        length = along[offsets[1:] - 1]
+        complete = np.bincount(index[np.isnan(xyz[:, 2])], minlength=len(length)) == 0
+        invert = self._said([work.level == "invert" for work in self.defs], np.bool_)
+        start, end = self._metres("start_level"), self._metres("end_level")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            between = start[index] + (end[index] - start[index]) * (along / length[index])
+        xyz[:, 2] = np.where(complete[index], xyz[:, 2], between) + (invert * self.half_height)[index]
 
 
 def works_needs(
@@ -116,37 +228,16 @@ def build(defs: Iterable[WorkDef], features: Callable[[str], Features], unit: fl
         part = features(work.layer)
         if not len(part):
             continue
-        free = taken.setdefault(work.layer, ~_line(part))
-        mine = selected(part, work) & ~free
+        free = taken.get(work.layer)
+        if free is None:
+            free = taken[work.layer] = _line(part)
+        mine = free & selected(part, work)
         if mine.any():
-            free |= mine
+            free &= ~mine
             parts.append(part)
             chosen.append(np.flatnonzero(mine))
             kept.append(work)
-    defs = kept
-    found = Members(parts, chosen)
-    columns = [_sizes(work, part, which) for work, part, which in zip(defs, parts, chosen, strict=True)]
-    sizes = np.concatenate([*columns, np.empty((0, 5))])
-    counts = [len(which) for which in chosen]
-    xyz, index = shapely.get_coordinates(found.geometry, include_z=True, return_index=True)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=len(found)))]).astype(np.int64)
-    if len(xyz):
-        _fill_heights(xyz, index, offsets, defs, parts, chosen, sizes)
-    return Works(
-        found,
-        _repeated([work.kind for work in defs], counts),
-        _repeated([part.layer.sector.id for part in parts], counts),
-        np.repeat(np.array([work.container for work in defs], bool), counts),
-        sizes[:, 0],
-        sizes[:, 1],
-        sizes[:, 2] + sizes[:, 1],
-        sizes[:, 3],
-        sizes[:, 4],
-        np.concatenate([*(_levels(p, w)[1] for p, w in zip(parts, chosen, strict=True)), np.empty(0, bool)]),
-        xyz,
-        offsets,
-        unit,
-    )
+    return Works(Members(parts, chosen), tuple(kept), unit)
 
 
 def _line(part: Features) -> Bools:
@@ -154,68 +245,9 @@ def _line(part: Features) -> Bools:
     return found
 
 
-def _sizes(work: WorkDef, part: Features, which: Ints) -> Floats:
-    """(n, 5) half width, half height, depth of cover, horizontal and vertical accuracy."""
-    diameter, width, height = (
-        _metres(part, name, which) for name in (work.diameter, work.width, work.height)
-    )
-    # A box says width and height; a pipe its diameter.
-    half_width = np.fmin(np.nan_to_num(np.where(width > 0, width, diameter)) / 2, WIDEST)
-    half_height = np.nan_to_num(np.where(height > 0, height, diameter)) / 2
-    accuracy = _levels(part, which)[0]
-    stated = []
-    for name in _QUALITY[1:]:
-        known = part.layer.field(name) is not None
-        stated.append(part[name][which] if known else np.full(len(which), np.nan))
-    # What the level says goes before a number that somebody wrote beside it.
-    level_says = ~np.isnan(accuracy)
-    unknown = accuracy == np.inf
-    accuracies = [np.where(unknown, np.nan, np.where(level_says, accuracy, number)) for number in stated]
-    return np.stack([half_width, half_height, _metres(part, work.depth, which, 1.0), *accuracies], axis=1)
-
-
-def _levels(part: Features, which: Ints) -> tuple[Floats, Bools]:
-    """Accuracy by quality level (inf: a level without one, NaN: no level), and whether well located."""
-    if part.layer.field("quality_level") is None:
-        return np.full(len(which), np.nan), np.zeros(len(which), bool)
-    levels = part["quality_level"][which]
-    accuracy = [np.nan if level is None else ACCURACY.get(level, np.inf) for level in levels]
-    return np.array(accuracy, np.float64), np.array([level in LOCATED for level in levels], bool)
-
-
-def _metres(part: Features, name: str | None, which: Ints, unit: float | None = None) -> Floats:
-    if name is None:
-        return np.full(len(which), np.nan)
-    found: Floats = part[name][which] * (unit or (0.001 if name.endswith("_mm") else 1.0))
-    return found
-
-
-def _fill_heights(
-    xyz: Floats, index: Ints, offsets: Ints, defs: list[WorkDef], parts: list[Features], chosen: list[Ints],
-    sizes: Floats,
-) -> None:  # fmt: skip
-    """Make Z that of the axis: from the vertices, or where one has none from the levels at both ends."""
-    steps = np.hypot(*np.diff(xyz[:, :2], axis=0, prepend=xyz[:1, :2]).T)
-    steps[offsets[:-1][offsets[:-1] < len(xyz)]] = 0.0
-    along = np.cumsum(steps)
-    along = np.round(along - along[offsets[:-1]][index], 6)  # no trace of what was read before
-    length = along[offsets[1:] - 1]
-    complete = np.bincount(index[np.isnan(xyz[:, 2])], minlength=len(length)) == 0
-    invert = np.repeat([work.level == "invert" for work in defs], [len(which) for which in chosen])
-    levels = np.concatenate([
-        np.stack([_metres(part, name, which, 1.0) for name in (work.start_level, work.end_level)], axis=1)
-        for work, part, which in zip(defs, parts, chosen, strict=True)
-    ])  # fmt: skip
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = levels[index, 0] + (levels[index, 1] - levels[index, 0]) * (along / length[index])
-    xyz[:, 2] = np.where(complete[index], xyz[:, 2], between) + (invert * sizes[:, 1])[index]
-
-
-def _repeated(values: list[str], counts: list[int]) -> Objects:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    found: Objects = np.repeat(array, counts)
-    return found
+def _or_zero(sizes: Floats) -> Floats:
+    sizes[np.isnan(sizes)] = 0.0
+    return sizes
 
 
 def _present(layer: Layer) -> list[str]:

@@ -133,11 +133,12 @@ def _pairs_of(window: Window, app: Application, change: Change) -> tuple[Works, 
     law = law_of(window.setting.city, window.setting.today)
 
     def compute() -> Approaches:
-        line = next((n for n in range(len(works)) if _is(works, n, change)), None)
-        boxes = shapely.bounds(works.geometry)
-        for shape in (change.old, change.new):
-            same = (boxes == shapely.bounds(shape)).all(axis=1) if shape is not None else np.zeros(0, bool)
-            if any(n != line for n in np.flatnonzero(same)):
+        line = _line(works, change)
+        for box in change.boxes():
+            same = (works.boxes == box).all(axis=1)
+            if line is not None:
+                same[line] = False
+            if same.any():
                 raise Unsure
         if line is None:
             return approaches(works, law).take(np.zeros(0, np.int64))
@@ -146,9 +147,14 @@ def _pairs_of(window: Window, app: Application, change: Change) -> tuple[Works, 
     return works, window.memo(("approaches of", app.layers, change.layer, change.fid), compute)
 
 
-def _is(works: Works, line: int, change: Change) -> bool:
-    features, index = works.about(line)
-    return features.layer.id == change.layer and int(features.fid[index]) == change.fid
+def _line(works: Works, change: Change) -> int | None:
+    """The number of the changed feature's line."""
+    for part, which, mine in works.members.runs():
+        if part.layer.id == change.layer:
+            at = np.flatnonzero(part.fid[which] == change.fid)
+            if len(at):
+                return int(mine.start) + int(at[0])
+    return None
 
 
 @local(XLY_03, needs=_needs, about=About(_within, _of_plan))
@@ -173,6 +179,8 @@ def _findings(
     window: Window, app: Application, works: Works, near: Approaches, way: str
 ) -> Iterator[Finding]:
     """One finding for each pair of lines, at the place of the least distance that nothing exempts."""
+    if not len(near):
+        return
     values: Floats = getattr(near, way)
     limits: Floats = getattr(near, f"{way}_limit")
     sigma = works.horizontal if way == "plan" else works.vertical

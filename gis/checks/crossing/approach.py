@@ -64,11 +64,10 @@ def approaches(works: Works, law: Law, of: int | None = None) -> Approaches:
     (before containers are looked at); ``of``: only those of this line."""
     limits = _Limits(works, law)
     reach = works.half_width + limits.farthest
-    some = np.arange(len(works)) if of is None else _around(works, of, float(reach[of]) / works.unit)
+    some = np.arange(len(works)) if of is None else _meeting(works, of, float(reach[of]) / works.unit)
     some = some[_distinct(works, some)]
     if of is not None:
-        # Mostly what is so near are pipes of its own network, which are joined.
-        some = some[~_joined(works, np.full(len(some), of), some) | (some == of)]
+        some = _too_near(works, limits, of, some)
     if len(some) < 2:
         return _nothing()
     start, end, line = _segments(works, some)
@@ -101,13 +100,26 @@ def _nothing() -> Approaches:
     return Approaches(no, no, nowhere, nowhere, none, none, never, never, none, none)
 
 
-def _around(works: Works, of: int, reach: float) -> Ints:
-    """The lines, ascending, that come within ``reach`` (units) of one of them, and this one."""
+def _meeting(works: Works, of: int, reach: float) -> Ints:
+    """The lines, ascending, whose boxes come within ``reach`` (units) of that of one; it is among them."""
     boxes, mine = works.boxes, works.boxes[of]
     near = (boxes[:, :2] <= mine[2:] + reach) & (boxes[:, 2:] >= mine[:2] - reach)
-    some = np.flatnonzero(near.all(axis=1))
+    found: Ints = np.flatnonzero(near.all(axis=1))
+    return found
+
+
+def _too_near(works: Works, limits: _Limits, of: int, lines: Ints) -> Ints:
+    """Which of the lines come nearer to one of them than the law wants, and are not joined to it, as most
+    that are so near. The line itself is among them."""
+    here = np.full(len(lines), of)
+    limit, _ = limits.of(here, lines, np.ones(len(lines), bool))
+    reach = np.fmax(limit, 0.0) + works.half_width[of] + works.half_width[lines]
     # A little more: it is the distance of segments that counts.
-    found: Ints = some[shapely.dwithin(works.geometry[some], works.geometry[of], reach + 0.001)]
+    near = shapely.dwithin(works.geometry[lines], works.geometry[of], reach / works.unit + 0.001)
+    lines, here = lines[near], here[near]
+    if len(lines) < 2:
+        return lines
+    found: Ints = lines[~_joined(works, here, lines) | (lines == of)]
     return found
 
 

@@ -184,17 +184,22 @@ class Works:
     def _fill_heights(self, xyz: Floats) -> None:
         """Make Z that of the axis: from the vertices, or where one has none from the levels at both ends."""
         index, offsets = self._drawn[1], self.offsets
+        invert = self._said([work.level == "invert" for work in self.defs], np.bool_)
+        above = (invert * self.half_height)[index]
+        unknown = np.isnan(xyz[:, 2])
+        if not unknown.any():
+            xyz[:, 2] += above
+            return
         steps = np.hypot(*np.diff(xyz[:, :2], axis=0, prepend=xyz[:1, :2]).T)
         steps[offsets[:-1][offsets[:-1] < len(xyz)]] = 0.0
         along = np.cumsum(steps)
         along = np.round(along - along[offsets[:-1]][index], 6)  # no trace of what was read before
         length = along[offsets[1:] - 1]
-        complete = np.bincount(index[np.isnan(xyz[:, 2])], minlength=len(length)) == 0
-        invert = self._said([work.level == "invert" for work in self.defs], np.bool_)
+        complete = np.bincount(index[unknown], minlength=len(length)) == 0
         start, end = self._metres("start_level"), self._metres("end_level")
         with np.errstate(invalid="ignore", divide="ignore"):
             between = start[index] + (end[index] - start[index]) * (along / length[index])
-        xyz[:, 2] = np.where(complete[index], xyz[:, 2], between) + (invert * self.half_height)[index]
+        xyz[:, 2] = np.where(complete[index], xyz[:, 2], between) + above
 
 
 def works_needs(

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Literal
 
-from gis.checks.dbrows import column_text, features_of_columns
+from gis.checks.dbrows import Columns, column_text, features_of_columns, kinds_of
 from gis.checks.features import Features
 from gis.checks.source import SYSTEM_COLUMNS, Box, bounded, column_kind, empty
 from gis.db import sql as names
@@ -49,10 +49,11 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Statement:
-    """A text, and for each branch the places of its columns in a row."""
+    """A text, and for each branch the places of its columns in a row, and their kinds."""
 
     text: bytes
     places: tuple[tuple[int, ...], ...]
+    kinds: tuple[tuple[str, ...], ...]
 
 
 @dataclass
@@ -136,8 +137,9 @@ class Gathering:
                 none = self._statements[key] = empty(layer, columns)
             return none
         rows.sort(key=itemgetter(2))
-        places = self._sent[handle[0]].statement.places[handle[1]]
-        return features_of_columns(layer, columns, list(zip(*rows, strict=True)), places)
+        statement, branch = self._sent[handle[0]].statement, handle[1]
+        held = Columns(columns, statement.kinds[branch], statement.places[branch])
+        return features_of_columns(layer, held, list(zip(*rows, strict=True)))
 
     def holds(self, handle: Handle) -> bool:
         """The answer to ``any_in``."""
@@ -177,7 +179,8 @@ class Gathering:
             self._part(number, branch, some, widths, free)
             for number, (branch, some) in enumerate(zip(self._branches, slots, strict=True))
         ]
-        return _Statement(names.rendered(SQL(" UNION ALL ").join(parts)), places)
+        kinds = tuple(kinds_of(self._catalogue.layers[b.layer], b.columns) for b in self._branches)
+        return _Statement(names.rendered(SQL(" UNION ALL ").join(parts)), places, kinds)
 
     def _slots(self, branch: _Branch) -> dict[str, tuple[str, int]]:
         """Kind and slot of each of the branch's columns, but for those that every row has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -63,34 +63,46 @@ def column_text(layer: Layer, name: str, of_table: str | None = None) -> Composa
     return column
 
 
+class Columns(NamedTuple):
+    """Columns, their kinds (source.column_kind), and where they are among the values of a row."""
+
+    names: Sequence[str]
+    kinds: Sequence[str]
+    places: Sequence[int]
+
+
+def kinds_of(layer: Layer, columns: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of columns; of those that every row has, nothing."""
+    return tuple("" if name in SYSTEM_COLUMNS else column_kind(layer, name) for name in columns)
+
+
 def features_of(
     layer: Layer, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, geometry: bool = True
 ) -> Features:
     """Rows of ``select``."""
-    places = range(4, 4 + len(columns))
-    return features_of_columns(layer, columns, list(zip(*rows, strict=True)), places, 0, geometry=geometry)
+    held = Columns(columns, kinds_of(layer, columns), range(4, 4 + len(columns)))
+    return features_of_columns(layer, held, list(zip(*rows, strict=True)), 0, geometry=geometry)
 
 
 def features_of_columns(
     layer: Layer,
-    columns: Sequence[str],
+    columns: Columns,
     values: Sequence[tuple[Any, ...]],
-    places: Sequence[int],
     head: int = 1,
     *,
     geometry: bool = True,
 ) -> Features:
-    """Features of columns of values: fid, asset id, owner and geometry (WKB) from ``head`` on, ``columns`` at
-    ``places``. No values: no features."""
+    """Features of columns of values: fid, asset id, owner and geometry (WKB) from ``head`` on, and
+    ``columns``. No values: no features."""
     if not values:
-        return empty(layer, columns)
+        return empty(layer, columns.names)
     fid, asset_id, owner, wkb = values[head : head + 4]
     shapes = None if wkb[0] is None else shapely.from_wkb(_objects(wkb))
     ids = np.array(fid, dtype=np.int64)
     known = {"fid": ids, "asset_id": _objects(asset_id), "owner": _objects(owner)}
     held = {
-        name: known[name] if name in known else _array(column_kind(layer, name), values[place])
-        for name, place in zip(columns, places, strict=True)
+        name: _array(kind, values[place]) if kind else known[name]
+        for name, kind, place in zip(*columns, strict=True)
     }
     found = Features(layer, ids, known["asset_id"], known["owner"], shapes if geometry else None, held)
     if shapes is not None:

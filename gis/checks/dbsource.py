@@ -7,9 +7,9 @@ How rows become columns: gis.checks.dbrows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isnan
 from typing import Any
 
-import numpy as np
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Literal
 
@@ -45,12 +45,12 @@ class DatabaseSource:
         """Ask for features that will be wanted (layer, box, columns), by ``gathering``, which sends;
         ``features`` takes what came."""
         for layer, box, columns in wanted:
-            if (layer, box, columns) not in self._asked and not np.isnan(box[0]) and box != EVERYWHERE:
+            if (layer, box, columns) not in self._asked and not isnan(box[0]) and box != EVERYWHERE:
                 self._asked[layer, box, columns] = self.gathering.in_box(layer, box, columns)
 
     def features(self, layer: str, box: Box, columns: Sequence[str], *, geometry: bool = True) -> Features:
         of = self._catalogue.layers[layer]
-        if np.isnan(box[0]):  # NOWHERE: the tables take finite geometry only
+        if isnan(box[0]):  # NOWHERE: the tables take finite geometry only
             return empty(of, columns)
         asked = self._asked.get((layer, box, tuple(columns))) if geometry and self._asked else None
         if asked is not None:

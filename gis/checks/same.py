@@ -24,6 +24,8 @@ Objects = npt.NDArray[np.object_]
 #: grid of parcels many plain sums are equal.
 _WEIGHTS = np.array([1.0, np.sqrt(3.0), np.sqrt(7.0), np.sqrt(11.0)])
 
+#: Boxes up to which all pairs are compared at once, as around an edit.
+_FEW = 64
 #: Pairs of a group that are compared from every start of their rings; only odd data has so many.
 _PATIENCE = 5_000
 #: Vertices in one place from which a ring is tried.
@@ -63,7 +65,7 @@ def first_same(geometry: Objects, kinds: Ints, boxes: Floats, tolerance: float, 
 def _suspects(boxes: Floats, tolerance: float) -> Ints:
     """Ascending indices of boxes for which another box may be within the tolerance on all four sides."""
     rows = np.flatnonzero(np.isfinite(boxes).all(axis=1))
-    if len(rows) < 2:
+    if len(rows) < 2 or (len(rows) <= _FEW and not _any_near(boxes[rows], tolerance)):
         return np.empty(0, dtype=np.int64)
     local = boxes[rows] - boxes[rows].min(axis=0)  # small numbers: sums keep their last digits
     for weights in (_WEIGHTS, _WEIGHTS[[2, 0, 3, 1]], _WEIGHTS[[1, 3, 0, 2]]):
@@ -78,6 +80,12 @@ def _suspects(boxes: Floats, tolerance: float) -> Ints:
         if len(rows) < 2:
             break
     return rows
+
+
+def _any_near(boxes: Floats, tolerance: float) -> bool:
+    """Whether two of some boxes may be within the tolerance on all four sides."""
+    near = (np.abs(boxes[:, None] - boxes[None]) <= tolerance + 1e-6).all(axis=2)
+    return bool(np.count_nonzero(near) > len(boxes))
 
 
 def _first_near(

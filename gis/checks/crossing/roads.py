@@ -21,6 +21,7 @@ _FIELDS, _CLASS = ("width_m", "lanes", "layer_level"), "road_class"
 _NOT_FOR_CARS = ("footway", "cycleway", "track")
 #: Ends of two roads within this distance (m) are the same junction.
 _JUNCTION = 0.1
+_NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Carriageways:
         Beyond the end of a piece there is a carriageway only where another piece goes on.
         """
         if not len(self.line) or not len(points):
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+            return _NONE, _NONE, np.empty(0)
         point, piece = self.tree.query(points, predicate="dwithin", distance=self.half.max())
         inside = self.half[piece] - shapely.distance(points[point], self.line[piece])
         kept = inside > 0
+        if not kept.any():
+            return _NONE, _NONE, np.empty(0)
         point, piece, inside = point[kept], piece[kept], inside[kept]
         nearest = shapely.get_point(shapely.shortest_line(points[point], self.line[piece]), -1)
         first, last = shapely.get_point(self.line[piece], 0), shapely.get_point(self.line[piece], -1)

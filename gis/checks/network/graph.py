@@ -247,12 +247,10 @@ def build(network: NetworkDef, features: Callable[[str], Features], cluster: flo
     Lines and points that are empty or have an infinite coordinate are left out (GEN-02, GEN-08), and so
     are lines of fewer than two vertices; other unsound lines are kept.
     """
-    lines = members(network.lines, features, _finite)
-    points = members(network.nodes, features, _finite)
-    vertices, index = shapely.get_coordinates(lines.geometry, include_z=True, return_index=True)
-    offsets = _first(np.bincount(index, minlength=len(lines)))
+    lines, vertices, offsets = _with_a_place(members(network.lines, features))
+    points, places, first = _with_a_place(members(network.nodes, features))
     at = np.stack([offsets[:-1], offsets[1:] - 1], axis=1).ravel()
-    points_xyz = _first_vertices(points)
+    points_xyz = places[first[:-1]]
     nodes, xy = cluster_places(np.concatenate([vertices[at, :2], points_xyz[:, :2]]), cluster)
     return Graph(
         network,
@@ -341,22 +339,17 @@ def _linked(places: Floats, distance: float) -> tuple[Ints, int]:
     return labels.astype(np.int64), int(number)
 
 
-def _finite(features: Features) -> Bools:
-    """Features that have a place: lines with two or more vertices and points, all coordinates finite."""
-    xy, index = features.vertices
-    least = 2 if features.layer.dimension == 1 else 1
-    found: Bools = np.bincount(index, minlength=len(features)) >= least
-    finite = np.isfinite(xy)
+def _with_a_place(chosen: Members) -> tuple[Members, Floats, Ints]:
+    """Those that have a place, lines with two or more vertices and points, all coordinates finite; their
+    vertices (m, 3; Z is NaN where unknown), and where those of each begin, and the end of the last."""
+    xyz, index = shapely.get_coordinates(chosen.geometry, include_z=True, return_index=True)
+    count = np.bincount(index, minlength=len(chosen))
+    least = np.array([2 if part.layer.dimension == 1 else 1 for part in chosen.parts], np.int64)
+    good = count >= least[chosen.part]
+    finite = np.isfinite(xyz[:, :2])
     if not finite.all():
-        found &= np.bincount(index[~finite.all(axis=1)], minlength=len(features)) == 0
-    return found
-
-
-def _first_vertices(points: Members) -> Floats:
-    """(points, 3) the first vertex of each; Z is NaN where unknown."""
-    xyz, index = shapely.get_coordinates(points.geometry, include_z=True, return_index=True)
-    found: Floats = xyz[_first(np.bincount(index, minlength=len(points)))[:-1]]
-    return found
+        good &= np.bincount(index[~finite.all(axis=1)], minlength=len(chosen)) == 0
+    return (chosen, xyz, _first(count)) if good.all() else _with_a_place(chosen.only(good))
 
 
 def _first(counts: Ints) -> Ints:

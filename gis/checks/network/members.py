@@ -43,6 +43,10 @@ class Members:
             yield part, some, slice(start, start + len(some))
             start += len(some)
 
+    def only(self, kept: Bools) -> Members:
+        """Some of the members (n)."""
+        return Members(self.parts, [which[kept[mine]] for _, which, mine in self.runs()])
+
     def key(self, member: int) -> tuple[str, str]:
         """Asset id and layer: the order in which findings name features."""
         features, index = self.about(member)
@@ -97,12 +101,8 @@ class Members:
         return np.concatenate([column[some] for column, some in zip(columns, self._chosen, strict=True)])
 
 
-def members(
-    selectors: Iterable[Selector],
-    features: Callable[[str], Features],
-    usable: Callable[[Features], Bools],
-) -> Members:
-    """The features that the selectors choose and that are ``usable``."""
+def members(selectors: Iterable[Selector], features: Callable[[str], Features]) -> Members:
+    """The features that the selectors choose."""
     masks: dict[str, Bools] = {}
     for selector in selectors:
         layer = features(selector.layer)
@@ -110,13 +110,7 @@ def members(
         known = masks.get(selector.layer)
         masks[selector.layer] = mask if known is None else known | mask
     parts = [features(layer) for layer in masks]
-    return Members(
-        parts,
-        [
-            np.flatnonzero(m & usable(part)) if len(part) else _NONE
-            for part, m in zip(parts, masks.values(), strict=True)
-        ],
-    )
+    return Members(parts, [np.flatnonzero(mask) if len(mask) else _NONE for mask in masks.values()])
 
 
 def selected(features: Features, selector: Selector) -> Bools:

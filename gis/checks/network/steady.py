@@ -47,8 +47,9 @@ def _is_steady(graph: Graph, change: Change, near: float) -> bool:
         before, after = (shapely.get_coordinates(shape, include_z=True)[[0, -1]] for shape in shapes)
         if not np.array_equal(before, after, equal_nan=True):
             return False
-        others = np.setdiff1d(np.arange(len(graph)), graph.nodes_of_lines[line])
-        if len(_near(graph, others, shapes, near)):
+        others = np.ones(len(graph), bool)
+        others[graph.nodes_of_lines[line]] = False
+        if len(_near(graph, np.flatnonzero(others), shapes, near)):
             return False
     for point in _positions(graph.points, change):
         node = graph.node_of_point[point]
@@ -56,7 +57,7 @@ def _is_steady(graph: Graph, change: Change, near: float) -> bool:
             return False
         ends = _near(graph, np.flatnonzero(graph.degree > 0), shapes, near)
         lines = np.unique(graph.tree.query(shapes, predicate="dwithin", distance=near)[1])
-        passing = lines[~np.isin(graph.nodes_of_lines[lines], ends).any(axis=1)]
+        passing = lines[~(graph.nodes_of_lines[lines][:, :, None] == ends).any(axis=(1, 2))]
         if len(ends) + len(passing) > 1:
             return False
     return True
@@ -72,6 +73,8 @@ def _positions(of: Members, change: Change) -> Iterator[int]:
 
 def _near(graph: Graph, nodes: Ints, shapes: Floats, near: float) -> Ints:
     """Which of the nodes lie near one of the shapes."""
+    if not len(nodes):
+        return nodes
     points = shapely.points(graph.xy[nodes])
     found: Ints = nodes[(shapely.distance(points[:, None], shapes[None, :]) <= near).any(axis=1)]
     return found

@@ -132,12 +132,14 @@ def gen_11(window: Window, app: Application) -> Iterator[Finding]:
 def _outside(window: Window, app: Application, features: Features, judged: Bools) -> Iterator[_Out]:
     """The worst that can be said of each feature."""
     city = window.setting.city
-    beyond = np.zeros(len(features))
-    beyond[judged] = _beyond(features.boxes[judged], _extent(city, app.number("extent_margin_deg")))
-    rows = np.flatnonzero(beyond > 0)
-    words = [_said(_EXTENT, km=off / 1000) for off in beyond[rows]]
-    yield _Out(rows, beyond[rows], 0.0, words)
-    judged = judged & (beyond == 0)
+    rows = np.flatnonzero(judged)
+    beyond = _beyond(features.boxes[rows], _extent(city, app.number("extent_margin_deg")))
+    far = beyond > 0
+    judged = judged.copy()
+    if far.any():
+        words = [_said(_EXTENT, km=off / 1000) for off in beyond[far]]
+        yield _Out(rows[far], beyond[far], 0.0, words)
+        judged[rows[far]] = False
 
     field = _sheet_field(app, window.setting.catalogue, features.layer.id)
     if field is not None:

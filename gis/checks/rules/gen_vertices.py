@@ -219,6 +219,8 @@ def gen_07(window: Window, app: Application) -> Iterator[Finding]:
         features = window.features(layer)
         xy, owner = features.vertices
         tips, angles = spikes(features, np.radians(limit), leg)
+        if not len(tips):
+            continue
         mine = window.owns(corner(features.boxes))[owner[tips]]
         for at, sharp in _by_feature(owner, tips[mine], angles[mine]):
             index = owner[at[0]]
@@ -231,6 +233,12 @@ def gen_07(window: Window, app: Application) -> Iterator[Finding]:
                 limit=limit,
                 words={"count": len(at)},
             )
+
+
+def _has_rings(features: Features) -> bool:
+    """Whether one of the features may be more than points and lines."""
+    types = shapely.get_type_id(features.geometry)
+    return bool(((types == 3) | (types > 5)).any())
 
 
 def spikes(features: Features, limit: float, leg: float) -> tuple[Ints, Floats]:
@@ -247,6 +255,8 @@ def spikes(features: Features, limit: float, leg: float) -> tuple[Ints, Floats]:
         # For the corner at vertex i + 1: back along edge i, on along edge i + 1. A spike turns back.
         back = edge[:-1, 0] * edge[1:, 0] + edge[:-1, 1] * edge[1:, 1] < 0
     corners = np.flatnonzero(back) + 1
+    if not len(corners) and not _has_rings(features):
+        return none
     paths = features.paths
     steps = paths.steps(len(xy))
     corners = corners[steps[corners - 1] & steps[corners]]

@@ -145,11 +145,12 @@ def lengths(graph: Graph) -> tuple[Floats, Floats]:
 def net_06(window: Window, app: Application) -> Iterator[Finding]:
     graph, unit = graph_of(window, app), unit_m(window.setting.city)
     limit = app.number("length_m")
+    corners = graph.lines.boxes[:, :2]
+    # A line is as long as its box is wide or high.
+    if ((graph.lines.boxes[:, 2:] - corners).max(axis=1) * unit > 1.001 * limit).all():
+        return
     _, length = window.memo(("lengths", app.network), lambda: lengths(graph))
     short = length * unit < limit
-    if not short.any():
-        return
-    corners = graph.lines.boxes[:, :2]
     for line in np.flatnonzero(short & window.owns(corners)).tolist():
         features, index = graph.lines.about(line)
         mends = []

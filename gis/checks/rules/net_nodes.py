@@ -241,7 +241,7 @@ def _orphans(window: Window, app: Application, graph: Graph, near: float) -> Ite
     judged &= ~graph.points_that_are("loose") & ~graph.absent
     mine = np.flatnonzero(free & graph.nodes_with(judged))
     on, _, _ = on_lines(window, app, graph, app.number(ON_LINE.name) / unit_m(window.setting.city))
-    mine = np.setdiff1d(mine, on)
+    mine = np.setdiff1d(mine, on) if len(on) else mine
     if not len(mine):
         return
     # What lies beside another node or a loose end has its finding already.

@@ -21,6 +21,8 @@ from layers.registry import Catalogue
 
 #: Points are put on a boundary at most this far apart (m) to find the one that lies deepest.
 _STEP = 0.25
+#: Features whose boxes are compared with those of all buildings first, as around an edit.
+_FEW = 16
 #: The widest corridor on one side (m); wider ones of a city's own law are cut.
 WIDEST = 30.0
 
@@ -67,10 +69,10 @@ def _under_needs(app: Application, catalogue: Catalogue) -> Iterable[Need]:
 def xly_01(window: Window, app: Application) -> Iterator[Finding]:
     limit = app.number("inside_m")
     for against in app.against:
-        buildings = window.sound(against)
-        if not len(buildings):
+        buildings = window.features(against)
+        if not any(_meet(window.features(layer), buildings) for layer in app.layers):
             continue
-        works = works_of(window, app)
+        buildings, works = window.sound(against), works_of(window, app)
         line, building = buildings.tree.query(works.geometry, predicate="intersects")
         kept = meant(app, buildings)[building]
         line, building = line[kept], building[kept]
@@ -93,6 +95,14 @@ def xly_01(window: Window, app: Application) -> Iterator[Finding]:
                 limit=limit,
                 words={"work": features.asset_id[index], "building": buildings.asset_id[other]},
             )
+
+
+def _meet(few: Features, many: Features) -> bool:
+    """Whether boxes of the two meet; of many they are taken to."""
+    if len(few) > _FEW:
+        return True
+    one, other = few.boxes[:, None], many.boxes[None]
+    return bool(((one[..., :2] <= other[..., 2:]) & (one[..., 2:] >= other[..., :2])).all(axis=2).any())
 
 
 def _deepest(part: shapely.Geometry, area: shapely.Geometry) -> float:

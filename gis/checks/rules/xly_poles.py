@@ -78,6 +78,8 @@ def xly_02(window: Window, app: Application) -> Iterator[Finding]:
             roads = carriageways_of(window, against, app.number("lane_m"))
             point, piece, inside = roads.around(poles.geometry[mine])
             deep = inside > limit
+            if not deep.any():
+                continue
             point, road, inside = point[deep], roads.road[piece[deep]], inside[deep]
             # One finding for each pole: the carriageway that it is deepest in.
             order = np.lexsort((road, -inside, point))

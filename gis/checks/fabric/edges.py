@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from gis.checks.features import Bools, Floats, Ints, Objects
 
 _K1, _K2, _K3 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 _SHIFT = np.uint64(29)
+_ZERO = np.zeros(1, np.int64)
+_POLYGON = shapely.GeometryType.POLYGON
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,6 @@ class Edges:
         return np.flatnonzero(self.free)
 
     @cached_property
-    def free_lines(self) -> Objects:
-        """The free edges as lines, in the order of free_index."""
-        at = self.free_index
-        lines: Objects = shapely.linestrings(np.stack([self.a[at], self.b[at]], axis=1))
-        return lines
-
-    @cached_property
     def tree(self) -> shapely.STRtree:
         """Spatial index of the polygons."""
         return shapely.STRtree(self.polygons)
@@ -55,7 +51,8 @@ class Edges:
     @cached_property
     def free_tree(self) -> shapely.STRtree:
         """Spatial index of the free edges, numbered as in free_index."""
-        return shapely.STRtree(self.free_lines)
+        at = self.free_index
+        return shapely.STRtree(shapely.linestrings(np.stack([self.a[at], self.b[at]], axis=1)))
 
     @cached_property
     def corners(self) -> tuple[Ints, Ints]:
@@ -95,39 +92,48 @@ def edges(polygons: Objects) -> Edges:
         none, pairs = np.empty(0, np.int64), np.empty((0, 2))
         no = np.empty(0, bool)
         return Edges(polygons, pairs, pairs, none, none, none, none, no, no, np.empty(0, np.uint64))
-    _, xy, offsets = shapely.to_ragged_array(polygons, include_z=False)
-    xy = xy + 0.0  # makes -0.0 the same as 0.0
-    starts = offsets[0].astype(np.int64)
-    ring_of_part, part_of_polygon = offsets[1], (offsets[2] if len(offsets) > 2 else None)
-    parts = np.repeat(np.arange(len(ring_of_part) - 1), np.diff(ring_of_part))
-    hole_ring = np.ones(len(starts) - 1, bool)
-    hole_ring[ring_of_part[:-1][np.diff(ring_of_part) > 0]] = False
-    polygon_of_part = (
-        np.arange(len(polygons))
-        if part_of_polygon is None
-        else np.repeat(np.arange(len(polygons)), np.diff(part_of_polygon))
-    )
-    ring_of_vertex = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    polygon_of_ring, part_of_ring, xy, ring_of_vertex = _rings(polygons)
+    xy += 0.0  # makes -0.0 the same as 0.0
+    hole_ring = np.zeros(len(part_of_ring), bool)
+    hole_ring[1:] = part_of_ring[1:] == part_of_ring[:-1]
+    goes_on = ring_of_vertex[1:] == ring_of_vertex[:-1]
+    starts = np.concatenate([_ZERO, np.flatnonzero(~goes_on) + 1])
+    first_of = ring_of_vertex[starts]  # rings without vertices are none
     # Shoelace about each ring's first vertex: the differences of near coordinates are exact.
-    from_first = xy - xy[starts[:-1]][ring_of_vertex]
+    base = np.zeros((len(part_of_ring), 2))
+    base[first_of] = xy[starts]
+    from_first = xy - base[ring_of_vertex]
     cross = np.zeros(len(xy))
     cross[:-1] = from_first[:-1, 0] * from_first[1:, 1] - from_first[1:, 0] * from_first[:-1, 1]
-    cross[starts[1:] - 1] = 0.0
-    backward = (np.add.reduceat(cross, starts[:-1]) > 0) == hole_ring
-    within = np.ones(len(xy), bool)
-    within[starts[1:] - 1] = False
-    first = np.flatnonzero(within)
+    cross[:-1][~goes_on] = 0.0
+    backward = np.zeros(len(part_of_ring), bool)
+    backward[first_of] = (np.add.reduceat(cross, starts) > 0) == hole_ring[first_of]
     number, mixed = _numbers(xy)
-    first = first[number[first] != number[first + 1]]
+    first = np.flatnonzero(goes_on & (number[1:] != number[:-1]))
     ring = ring_of_vertex[first]
     turn = backward[ring]
     start, end = np.where(turn, first + 1, first), np.where(turn, first, first + 1)
-    owner = polygon_of_part[parts[ring]]
+    owner = polygon_of_ring[ring]
     ia, ib = number[start], number[end]
     return Edges(
         polygons, xy[start], xy[end], ia, ib, owner, ring, hole_ring[ring], _free(ia, ib, owner),
         _shapes(mixed[start], mixed[end], owner, len(polygons)),
     )  # fmt: skip
+
+
+def _rings(polygons: Objects) -> tuple[Ints, Ints, Floats, Ints]:
+    """Of each ring its polygon and its part (a part's first is the outer one); of each vertex, ring by ring,
+    its place (m, 2) and its ring. For a few polygons to_ragged_array takes three times as long."""
+    simple = (shapely.get_type_id(polygons) == _POLYGON).all()
+    if simple and not shapely.get_num_interior_rings(polygons).any():
+        rings = polygons
+        polygon_of_ring = part_of_ring = np.arange(len(polygons))
+    else:
+        parts, polygon_of_part = shapely.get_parts(polygons, return_index=True)
+        rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+        polygon_of_ring = polygon_of_part[part_of_ring]
+    xy, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
+    return polygon_of_ring, part_of_ring, xy, ring_of_vertex
 
 
 def _numbers(xy: Floats) -> tuple[Ints, npt.NDArray[np.uint64]]:
@@ -177,18 +183,24 @@ def _shapes(
     mixed ^= mixed >> _SHIFT
     mixed *= _K3
     total = np.zeros(count, np.uint64)
-    begins = np.flatnonzero(np.diff(owner, prepend=-1))  # edges are in the order of their polygons
-    if begins.size:
-        total[owner[begins]] = np.add.reduceat(mixed, begins)
+    firsts = np.flatnonzero(begins(owner))  # edges are in the order of their polygons
+    if firsts.size:
+        total[owner[firsts]] = np.add.reduceat(mixed, firsts)
     return total
 
 
 def distinct(numbers: Ints) -> Ints:
     """The numbers in order, each once. np.unique hashes first, which takes five times as long."""
     ordered = np.sort(numbers)
+    return ordered[begins(ordered)]
+
+
+def begins(ordered: npt.NDArray[Any]) -> Bools:
+    """Where a run of equal numbers begins. np.diff would put another number in front, at five times the cost
+    for a few."""
     new = np.ones(len(ordered), bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    return ordered[new]
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return new
 
 
 def _member(ordered: Ints, wanted: Ints) -> Bools:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from gis.checks.fabric.edges import Edges
+from gis.checks.fabric.edges import Edges, begins
 from gis.checks.fabric.facing import Facing
 from gis.checks.fabric.overlaps import moved, overlay, united
 from gis.checks.features import Floats, Ints, Objects
@@ -59,14 +58,14 @@ def gaps(
     are known. So that a gap does not depend on how much of it is seen, one that is longer or higher than
     ``longest_m`` is cut along lines at multiples of ``longest_m``, and each part is a gap.
     """
-    pieces = _uncovered(fabric, _narrow(fabric, pairs, least_m, within_m), least_m, seen)
+    narrow = _narrow(fabric, pairs, least_m, within_m)
+    if not len(narrow.e):
+        return []
+    pieces = _uncovered(fabric, narrow, least_m, seen)
     if not len(pieces.where):
         return []
-    one, other = shapely.STRtree(pieces.where).query(pieces.where, predicate="dwithin", distance=_TOUCH)
-    joined = coo_matrix((np.ones(len(one), bool), (one, other)), (len(pieces.where),) * 2)
-    _, label = connected_components(joined, directed=False)
     found = []
-    for which in _groups(label):
+    for which in _touching(pieces.where):
         box = shapely.total_bounds(pieces.where[which])
         if max(box[2] - box[0], box[3] - box[1]) <= longest_m:
             where = united(pieces.where[which])
@@ -77,7 +76,7 @@ def gaps(
 
 
 def _narrow(fabric: Edges, pairs: Facing, least_m: float, within_m: Floats) -> Facing:
-    widest = pairs.away.max(axis=1) if len(pairs.e) else np.empty(0)
+    widest = pairs.away.max(axis=1)
     limit = np.maximum(within_m[fabric.owner[pairs.e]], within_m[fabric.owner[pairs.f]])
     return pairs.take((widest > least_m) & (widest <= limit))
 
@@ -123,6 +122,8 @@ def _within(quads: Objects, origin: Floats, seen: Box) -> Objects:
     """The quadrilaterals as far as they lie where all is known."""
     boxes = shapely.bounds(quads) + np.tile(origin, 2)
     out = (boxes[:, :2] < np.array(seen[:2])).any(axis=1) | (boxes[:, 2:] > np.array(seen[2:])).any(axis=1)
+    if not out.any():
+        return quads
     cut = quads.copy()
     for index in np.flatnonzero(out):
         low, high = np.array(seen[:2]) - origin[index], np.array(seen[2:]) - origin[index]
@@ -170,7 +171,7 @@ def _around(fabric: Edges, where: shapely.Geometry) -> tuple[int, ...]:
     edge = shapely.buffer(where, _TOUCH)
     near = np.sort(fabric.tree.query(edge))
     along = shapely.length(shapely.intersection(shapely.boundary(fabric.polygons[near]), edge))
-    return tuple(int(n) for n in near[along >= min(_LEAST_SIDE, along.max(initial=0))])
+    return tuple(near[along >= min(_LEAST_SIDE, along.max(initial=0))].tolist())
 
 
 def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float, least_m: float) -> list[Gap]:
@@ -192,10 +193,7 @@ def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float, least_m: floa
         there = (shapely.area(part) > 0) & (width > least_m)
         if not there.any():
             continue
-        one, other = shapely.STRtree(part[there]).query(part[there], predicate="dwithin", distance=_TOUCH)
-        joined = coo_matrix((np.ones(len(one), bool), (one, other)), (int(there.sum()),) * 2)
-        _, label = connected_components(joined, directed=False)
-        for group in _groups(label):
+        for group in _touching(part[there]):
             where = united(part[there][group])
             if shapely.area(where) <= _LEAST_SIDE**2:
                 continue
@@ -203,16 +201,26 @@ def _cut(fabric: Edges, pieces: _Pieces, which: Ints, size: float, least_m: floa
     return found
 
 
-def _groups(label: Ints) -> list[Ints]:
-    order = np.argsort(label, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+def _touching(pieces: Objects) -> list[Ints]:
+    """Groups of pieces (indices in order) that touch, be it through others."""
+    group = list(range(len(pieces)))
+
+    def first_of(k: int) -> int:
+        while group[k] != k:
+            group[k] = k = group[group[k]]
+        return k
+
+    if len(pieces) > 1:
+        pairs = shapely.STRtree(pieces).query(pieces, predicate="dwithin", distance=_TOUCH)
+        for one, other in zip(*pairs.tolist(), strict=True):
+            low, high = sorted((first_of(one), first_of(other)))
+            group[high] = low
+    found: dict[int, list[int]] = {}
+    for k in range(len(pieces)):
+        found.setdefault(first_of(k), []).append(k)
+    return [np.array(members) for members in found.values()]
 
 
 def _runs(ordered: Ints) -> list[tuple[int, int, int]]:
-    if not len(ordered):
-        return []
-    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return [
-        (int(ordered[begin]), int(begin), int(end))
-        for begin, end in zip(begins, [*begins[1:], len(ordered)], strict=True)
-    ]
+    firsts = np.flatnonzero(begins(ordered)).tolist() if len(ordered) else []
+    return [(int(ordered[first]), first, end) for first, end in pairwise([*firsts, len(ordered)])]

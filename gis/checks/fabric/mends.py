@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,9 @@ import shapely
 from gis.checks.fabric.edges import Edges, edges
 from gis.checks.fabric.facing import close_vertices, facing, t_vertices
 from gis.checks.fabric.gaps import gaps
-from gis.checks.fabric.overlaps import overlaps
+from gis.checks.fabric.overlaps import overlaps_of
 from gis.checks.fabric.taking import taking
-from gis.checks.features import Floats, Objects
+from gis.checks.features import Floats, Ints, Objects
 from gis.checks.source import EVERYWHERE
 
 Change = Callable[[Floats], Floats]
@@ -22,6 +23,8 @@ Edge = tuple[Place, Place]
 #: A change is tried out among what lies so near (m) of its place.
 _AROUND = 1.0
 _SAME = 1e-6
+#: Corners of a polygon times those around it up to which they are compared: of roads and wards not.
+_MOST_COMPARED = 4_000_000
 
 
 def rewritten(polygon: shapely.Geometry, change: Change) -> shapely.Geometry | None:
@@ -92,45 +95,43 @@ def closing(
     these are within the position limit (``limits`` (n), m). Then: the gap goes to the polygon with the
     longest side on it.
     """
+    near = _near(fabric, where)
+    within_m = float(limits[list(around)].max())
     for index in around:
-        moves = _back(fabric, where, index, float(limits[list(around)].max()))
+        moves = _back(fabric, near, where, index, within_m)
         if moves:
             new = with_moved(fabric.polygons[index], moves)
-            if new is not None and heals(fabric, index, new, where, limits):
+            if new is not None and heals(fabric, index, new, where, limits, near):
                 return index, new, max(float(np.hypot(*(new_xy - old))) for old, new_xy in moves)
     side = [
         -shapely.length(shapely.intersection(shapely.buffer(where, 1e-4), fabric.polygons[n].boundary))
         for n in around
     ]
+    known = np.unique(shapely.get_coordinates(fabric.polygons[near]), axis=0)
     for index in np.array(around)[np.argsort(side, kind="stable")].tolist():
-        known = np.unique(shapely.get_coordinates(fabric.polygons[_near(fabric, where)]), axis=0)
         new = taking(fabric.polygons[index], where, known)
-        if new is not None and heals(fabric, index, new, where, limits):
+        if new is not None and heals(fabric, index, new, where, limits, near):
             return index, new, float(shapely.hausdorff_distance(new, fabric.polygons[index]))
     return None
 
 
-def _near(fabric: Edges, where: shapely.Geometry) -> np.ndarray:
+def _near(fabric: Edges, where: shapely.Geometry) -> Ints:
     """Polygons around a place, in order."""
     box = shapely.bounds(where)
-    found: np.ndarray = np.sort(fabric.tree.query(shapely.box(*(box[:2] - _AROUND), *(box[2:] + _AROUND))))
+    found: Ints = np.sort(fabric.tree.query(shapely.box(*(box[:2] - _AROUND), *(box[2:] + _AROUND))))
     return found
 
 
-def _back(fabric: Edges, where: shapely.Geometry, index: int, within_m: float) -> list[tuple[Floats, Floats]]:
-    others = np.setdiff1d(_near(fabric, where), [index])
-    mine = np.unique(shapely.get_coordinates(fabric.polygons[index]), axis=0)
-    theirs = np.unique(shapely.get_coordinates(fabric.polygons[others]), axis=0)
-    shared = (mine[:, None] == theirs[None]).all(axis=2) if len(mine) * len(theirs) < 4_000_000 else None
-    if shared is None:
+def _back(
+    fabric: Edges, near: Ints, where: shapely.Geometry, index: int, within_m: float
+) -> list[tuple[Floats, Floats]]:
+    """Corners at ``where`` that the polygon has alone, each with the nearest of its neighbours' (``near``)
+    that it has not and that is within ``within_m``."""
+    mine = _corners(fabric.polygons[index])
+    theirs = _corners(fabric.polygons[near[near != index]])
+    if len(mine) * len(theirs) >= _MOST_COMPARED:
         return []
-    alone = mine[~shared.any(axis=1)]
-    goal = theirs[~shared.any(axis=0)]
-    at_gap = [xy for xy in (alone, goal) if len(xy)]
-    if len(at_gap) < 2:
-        return []
-    alone = alone[shapely.distance(shapely.points(alone), where) <= within_m]
-    goal = goal[shapely.distance(shapely.points(goal), where) <= within_m]
+    alone, goal = (_at_place(some, where, within_m) for some in (mine - theirs, theirs - mine))
     moves = []
     for xy in alone:
         if len(goal):
@@ -140,19 +141,37 @@ def _back(fabric: Edges, where: shapely.Geometry, index: int, within_m: float) -
     return moves
 
 
-def heals(fabric: Edges, index: int, new: shapely.Geometry, where: shapely.Geometry, limits: Floats) -> bool:
+def _corners(polygons: shapely.Geometry | Objects) -> set[Place]:
+    return {(x, y) for x, y in shapely.get_coordinates(polygons).tolist()}
+
+
+def _at_place(corners: set[Place], where: shapely.Geometry, within_m: float) -> Floats:
+    """Those (k, 2) that are within ``within_m`` of a place, from west to east, then from south to north."""
+    xy = np.array(sorted(corners)).reshape(-1, 2)
+    near: Floats = xy[shapely.distance(shapely.points(xy), where) <= within_m]
+    return near
+
+
+def heals(
+    fabric: Edges, index: int, new: shapely.Geometry, where: shapely.Geometry, limits: Floats, near: Ints
+) -> bool:
     """Whether the polygon in its new shape has the gap no more, and no overlap, gap, T-vertex or nearly equal
     vertex near by that it had not before.
 
-    ``limits`` (n): position limits (m).
+    ``limits`` (n): position limits (m). ``near``: polygons around the gap, in order.
     """
     if new.geom_type != fabric.polygons[index].geom_type:
         return False
-    near = np.union1d(_near(fabric, where), [index])
+    near = np.union1d(near, [index])
     me = int(np.searchsorted(near, index))
-    # Where the polygon changes, not the box around: a ward has other flaws beside a gap of 500 m.
-    changed = shapely.symmetric_difference(new, fabric.polygons[index], grid_size=_SAME)
-    place = shapely.buffer(shapely.union(where, changed, grid_size=_SAME), _AROUND / 2)
+
+    # Mostly there is no flaw at all, and where it would have to be is not asked.
+    @cache
+    def place() -> shapely.Geometry:
+        # Where the polygon changes, not the box around: a ward has other flaws beside a gap of 500 m.
+        changed = shapely.symmetric_difference(new, fabric.polygons[index], grid_size=_SAME)
+        return shapely.buffer(shapely.union(where, changed, grid_size=_SAME), _AROUND / 2)
+
     local = fabric.polygons[near].copy()
     local[me] = new
     after = _flaws(local, me, limits[near], place)
@@ -175,10 +194,9 @@ class _Flaws(NamedTuple):
     gaps: frozenset[tuple[float, ...]]
 
 
-def _flaws(polygons: Objects, me: int, limit: Floats, place: shapely.Geometry) -> _Flaws:
+def _flaws(polygons: Objects, me: int, limit: Floats, place: Callable[[], shapely.Geometry]) -> _Flaws:
+    """What is wrong at ``place`` between polygon ``me`` and the others."""
     tried = edges(polygons)
-    pairs, shared, area, _ = overlaps(polygons, np.array([me]), tried.tree, np.arange(len(polygons)), 1e-4)
-    meets = shapely.intersects(shared, place) & (area > 1e-6) if len(pairs) else np.zeros(0, bool)
     opposite = facing(tried, limit)
     touching = t_vertices(tried, opposite, 0.001)
     mine = (tried.owner[touching.edge] == me) | tried.has_vertex(
@@ -191,15 +209,31 @@ def _flaws(polygons: Objects, me: int, limit: Floats, place: shapely.Geometry) -
     ]
     left = gaps(tried, opposite, 0.001, limit, np.inf, EVERYWHERE)
     return _Flaws(
-        float(area[meets].sum()),
+        _overlap(polygons, me, place),
         _within(touching.xy[mine], place),
         _within(np.concatenate(both), place),
-        frozenset(_key(gap.where) for gap in left if gap.where.intersects(place)),
+        frozenset(_key(gap.where) for gap in left if gap.where.intersects(place())),
     )
 
 
-def _within(xy: Floats, place: shapely.Geometry) -> frozenset[Place]:
-    return frozenset(_at(at) for at in xy[shapely.intersects(shapely.points(xy), place)])
+def _overlap(polygons: Objects, me: int, place: Callable[[], shapely.Geometry]) -> float:
+    boxes = shapely.bounds(polygons)
+    low, high = np.maximum(boxes[:, :2], boxes[me, :2]), np.minimum(boxes[:, 2:], boxes[me, 2:])
+    meets = (high > low).all(axis=1)
+    meets[me] = False
+    others = np.flatnonzero(meets)
+    one, other = np.minimum(others, me), np.maximum(others, me)
+    shared, area, _ = overlaps_of(polygons[one], polygons[other], boxes[one], boxes[other], 1e-4)
+    large = area > 1e-6
+    if not large.any():
+        return 0.0
+    return float(area[large][shapely.intersects(shared[large], place())].sum())
+
+
+def _within(xy: Floats, place: Callable[[], shapely.Geometry]) -> frozenset[Place]:
+    if not len(xy):
+        return frozenset()
+    return frozenset(_at(at) for at in xy[shapely.intersects(shapely.points(xy), place())])
 
 
 def _key(gap: shapely.Geometry) -> tuple[float, ...]:

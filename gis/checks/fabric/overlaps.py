@@ -55,7 +55,7 @@ def unstack(polygons: Objects, boxes: Floats, shape: np.ndarray) -> Stack:
     left[[other for _, other in copies]] = False
     kept = np.flatnonzero(left)
     followers = np.empty(0, np.int64)
-    if len(kept) > HEAP:
+    if len(kept) > HEAP and _may_be_heap(boxes[kept, 0]):
         _, group, size = np.unique(_row_keys(np.floor(boxes[kept])), return_inverse=True, return_counts=True)
         if size.max() > HEAP:
             ordered = np.argsort(group, kind="stable")
@@ -64,6 +64,12 @@ def unstack(polygons: Objects, boxes: Floats, shape: np.ndarray) -> Stack:
             crowd = (size[group] > HEAP) & (place >= HEADS)
             followers, kept = kept[crowd], kept[~crowd]
     return Stack(np.array(copies, np.int64).reshape(-1, 2), kept, followers)
+
+
+def _may_be_heap(west: Floats) -> bool:
+    """Whether so many boxes begin at the same metre that they may be a heap."""
+    ordered = np.sort(np.floor(west))
+    return bool((ordered[HEAP:] == ordered[:-HEAP]).any())
 
 
 def _row_keys(rows: Floats) -> np.ndarray:
@@ -162,14 +168,19 @@ def _shared(
             if shapely.is_valid(cut):
                 some[index] = cut
     what = overlay(shapely.intersection, ones, twos)
-    parts, pair = shapely.get_parts(what, return_index=True)
-    area, width = shapely.area(parts), widths(parts)
-    wide = (width > width_m) & (area > 0)
-    parts, pair, area, width = parts[wide], pair[wide], area[wide], width[wide]
     total, greatest = np.zeros(len(ones)), np.zeros(len(ones))
+    kept = np.full(len(ones), None, dtype=object)
+    parts, pair = shapely.get_parts(what, return_index=True)
+    area = shapely.area(parts)
+    areal = area > 0
+    if not areal.any():  # neighbours that share no more than their boundary
+        return kept, total, greatest
+    parts, pair, area = parts[areal], pair[areal], area[areal]
+    width = widths(parts)
+    wide = width > width_m
+    parts, pair, area, width = parts[wide], pair[wide], area[wide], width[wide]
     np.add.at(total, pair, area)
     np.maximum.at(greatest, pair, width)
-    kept = np.full(len(ones), None, dtype=object)
     there = np.unique(pair)
     if there.size:
         begins = np.searchsorted(pair, there)

@@ -166,9 +166,12 @@ def write(connection: psycopg.Connection[Any], few: Few, as_of: datetime) -> Non
     for restricted, layer in ((False, PUBLIC), (True, RESTRICTED)):
         rows = [row for row in few.writes if (row["restricted"] == "t") == restricted]
         gone = [old.id for old in few.gone if old.restricted == restricted]
+        made = {row["made"] == "t" for row in rows}
         if rows or gone:
             values = {"rows": orjson.dumps(rows).decode(), "gone": gone, "as_of": as_of}
-            connection.execute(_write(layer), values)
+            connection.execute(
+                _write(layer, changes=False in made, makes=True in made, ends=bool(gone)), values
+            )
 
 
 @cache
@@ -196,15 +199,13 @@ _TOLD = {"made": "boolean", "id": "text", "ordinal": "integer", "state": "text"}
 
 
 @cache
-def _write(layer: str) -> bytes:
-    """All of an edit's findings of one layer (parameters: rows, gone, as_of)."""
+def _write(layer: str, *, changes: bool, makes: bool, ends: bool) -> bytes:
+    """All of an edit's findings of one layer (parameters: rows, gone, as_of): those that stand otherwise than
+    before, new ones, mended ones. What there is none of is left out: a statement that writes no row calls the
+    table's triggers all the same, and these tell whoever listens."""
     kinds = {**COLUMNS, **_TOLD}
     parts: dict[str, Composable] = {
         "table": Identifier(names.LAYERS, layer),
-        "texts": SQL(", ").join(SQL("{} text").format(Identifier(name)) for name in kinds),
-        "cast": SQL(", ").join(
-            SQL("{0}::{1} AS {0}").format(Identifier(name), SQL(kind)) for name, kind in kinds.items()
-        ),
         "shown": names.columns(SHOWN),
         "shown_values": names.columns(SHOWN, "s"),
         "shown_taken": taken(SHOWN),
@@ -212,21 +213,43 @@ def _write(layer: str) -> bytes:
         "key_values": names.columns(KEY, "s"),
         "key_taken": taken(KEY),
     }
-    query = SQL(
-        "WITH s AS MATERIALIZED (SELECT {cast} FROM jsonb_to_recordset(%(rows)s::jsonb) AS t ({texts})),"
-        " changed AS (UPDATE {table} AS f SET state = s.state, last_seen = %(as_of)s,"
-        "  version = f.version + 1, updated_at = now(), {shown_taken}"
-        "  FROM s WHERE NOT s.made AND f.asset_id = s.id),"
-        " made AS (INSERT INTO {table} (asset_id, state, first_seen, last_seen, {shown})"
-        "  SELECT s.id, s.state, %(as_of)s, %(as_of)s, {shown_values} FROM s WHERE s.made ORDER BY s.id),"
-        " key_changed AS (UPDATE bandoso.finding_key AS k SET {key_taken} FROM s"
-        "  WHERE NOT s.made AND k.id = s.id),"
-        " key_made AS (INSERT INTO bandoso.finding_key (id, base, ordinal, {key})"
-        "  SELECT s.id, s.base, s.ordinal, {key_values} FROM s WHERE s.made),"
-        " gone AS (UPDATE {table} AS f SET state = 'mended', version = f.version + 1, updated_at = now(),"
-        "  last_seen = greatest(f.last_seen, (SELECT a.as_of FROM bandoso.finding_key AS k"
-        "   JOIN bandoso.check_app AS a ON a.app = k.app WHERE k.id = f.asset_id))"
-        "  WHERE f.asset_id = ANY (%(gone)s))"
-        " UPDATE bandoso.finding_key SET mended_run = NULL WHERE id = ANY (%(gone)s)"
+    writes = (_CHANGES if changes else ()) + (_MAKES if makes else ()) + (_ENDS if ends else ())
+    found = SQL("s AS MATERIALIZED (SELECT {} FROM jsonb_to_recordset(%(rows)s::jsonb) AS t ({}))").format(
+        SQL(", ").join(
+            SQL("{0}::{1} AS {0}").format(Identifier(name), SQL(kind)) for name, kind in kinds.items()
+        ),
+        SQL(", ").join(SQL("{} text").format(Identifier(name)) for name in kinds),
     )
-    return names.rendered(query.format(**parts))
+    steps = [one.format(**parts) for one in writes]
+    before = [SQL("{} AS ({})").format(Identifier(f"w{n}"), one) for n, one in enumerate(steps[:-1])]
+    with_found = [found] if changes or makes else []
+    return names.rendered(SQL("WITH {} {}").format(SQL(", ").join([*with_found, *before]), steps[-1]))
+
+
+#: How a finding's row is written, and then its key.
+_CHANGES = (
+    SQL(
+        "UPDATE {table} AS f SET state = s.state, last_seen = %(as_of)s, version = f.version + 1,"
+        " updated_at = now(), {shown_taken} FROM s WHERE NOT s.made AND f.asset_id = s.id"
+    ),
+    SQL("UPDATE bandoso.finding_key AS k SET {key_taken} FROM s WHERE NOT s.made AND k.id = s.id"),
+)
+_MAKES = (
+    SQL(
+        "INSERT INTO {table} (asset_id, state, first_seen, last_seen, {shown})"
+        " SELECT s.id, s.state, %(as_of)s, %(as_of)s, {shown_values} FROM s WHERE s.made ORDER BY s.id"
+    ),
+    SQL(
+        "INSERT INTO bandoso.finding_key (id, base, ordinal, {key})"
+        " SELECT s.id, s.base, s.ordinal, {key_values} FROM s WHERE s.made"
+    ),
+)
+_ENDS = (
+    SQL(
+        "UPDATE {table} AS f SET state = 'mended', version = f.version + 1, updated_at = now(),"
+        " last_seen = greatest(f.last_seen, (SELECT a.as_of FROM bandoso.finding_key AS k"
+        "  JOIN bandoso.check_app AS a ON a.app = k.app WHERE k.id = f.asset_id))"
+        " WHERE f.asset_id = ANY (%(gone)s)"
+    ),
+    SQL("UPDATE bandoso.finding_key SET mended_run = NULL WHERE id = ANY (%(gone)s)"),
+)

@@ -70,6 +70,8 @@ class Edges:
 
     def has_vertex(self, owner: Ints, vertex: Ints) -> Bools:
         """Whether the polygons have the vertices."""
+        if not len(vertex):  # and so the table need not be built
+            return np.zeros(0, bool)
         return _member(self.owned, vertex * max(1, len(self.polygons)) + owner)
 
     @cached_property
@@ -150,9 +152,8 @@ def _numbers(xy: Floats) -> tuple[Ints, npt.NDArray[np.uint64]]:
     mixed *= _K3
     mixed ^= mixed >> _SHIFT
     order = np.argsort(mixed)
-    ordered = xy[order]
-    new = np.ones(len(xy), bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    x, y = xy[order].T
+    new = begins(x) | begins(y)
     number = np.empty(len(xy), np.int64)
     number[order] = np.cumsum(new) - 1
     return number, mixed

@@ -17,7 +17,7 @@ _FACING = -0.5
 #: A square of _CROWD_M with more vertices than that is not asked which of them are nearly equal.
 CROWD, _CROWD_M = 100, 0.05
 #: Up to so many edges over or under each one, on average, they are swept from west to east.
-_SWEPT = 64
+_SWEPT = 32
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,11 @@ def _near(fabric: Edges, at: Ints, by: Floats) -> tuple[Ints, Ints]:
     before = np.cumsum(meets) - meets
     second = np.arange(len(first)) - before[first] + first + 1
     one, other = order[first], order[second]
-    reach = np.maximum(by[one], by[other])[:, None]
-    near = ((low[one] - reach <= high[other]) & (low[other] <= high[one] + reach)).all(axis=1)
-    return one[near], other[near]
+    for k in (1, 0):
+        reach = np.maximum(by[one], by[other])
+        near = (low[one, k] - reach <= high[other, k]) & (low[other, k] <= high[one, k] + reach)
+        one, other = one[near], other[near]
+    return one, other
 
 
 def _opposite(fabric: Edges, e: Ints, f: Ints, within_m: Floats) -> Facing:
@@ -127,7 +129,7 @@ def t_vertices(fabric: Edges, pairs: Facing, within_m: float) -> Touching:
         & (np.hypot(*(pairs.on_e[:, 1] - pairs.on_e[:, 0]).T) > within_m)
     )
     found: list[tuple[Ints, Ints, Floats, Floats]] = []
-    if not len(pairs.e):  # and so the table of has_vertex need not be built
+    if not len(pairs.e):
         none = np.empty(0, np.int64)
         return Touching(none, none, np.empty(0), np.empty((0, 2)))
     for edge, other in ((pairs.e, pairs.f), (pairs.f, pairs.e)):

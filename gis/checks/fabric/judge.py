@@ -136,8 +136,10 @@ def position_limits(window: Window, app: Application, features: Features) -> Flo
     )
     limits = law.position_limits_m(scales, farm)
     # A scale that the law does not name is held to the limit of the parameter's scale.
-    default = law.position_limit_m(int(app.number("scale")))
-    return np.minimum(np.where(np.isnan(limits), default, limits), GREATEST_LIMIT_M)
+    unknown = np.isnan(limits)
+    if unknown.any():
+        limits[unknown] = law.position_limit_m(int(app.number("scale")))
+    return np.minimum(limits, GREATEST_LIMIT_M)
 
 
 def scales_of(app: Application, features: Features) -> Floats:
@@ -145,7 +147,10 @@ def scales_of(app: Application, features: Features) -> Floats:
     scales = np.full(len(features), np.nan)
     for name in ("map_scale", "source_scale"):
         if name in features.columns:
-            scales = np.where(np.isnan(scales), features[name], scales)
+            unknown = np.isnan(scales)
+            if not unknown.any():
+                break
+            scales = np.where(unknown, features[name], scales)
     return np.where(np.isnan(scales), app.number("scale"), scales)
 
 

@@ -34,8 +34,8 @@ def rewritten(polygon: shapely.Geometry, change: Change) -> shapely.Geometry | N
         made = []
         for ring in (part.exterior, *part.interiors):
             xyz = change(shapely.get_coordinates(ring, include_z=shapely.has_z(part))[:-1])
-            distinct = (xyz[:, :2] != np.roll(xyz[:, :2], 1, axis=0)).any(axis=1)
-            xyz = xyz[distinct]
+            before = np.concatenate([xyz[-1:], xyz[:-1]])
+            xyz = xyz[(xyz[:, 0] != before[:, 0]) | (xyz[:, 1] != before[:, 1])]
             if len(xyz) < 3:
                 return None
             made.append(xyz)

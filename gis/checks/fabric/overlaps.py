@@ -88,8 +88,7 @@ def suspects(fabric: Edges) -> Ints:
     one, other = fabric.tree.query(points, predicate="intersects")
     doubly = one[one != other]
     crossed = _entered(fabric)
-    found: Ints = np.unique(np.concatenate([doubly, crossed]))
-    return found
+    return distinct(np.concatenate([doubly, crossed]))
 
 
 def _entered(fabric: Edges) -> Ints:

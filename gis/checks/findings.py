@@ -129,7 +129,9 @@ def message(found: Finding, language: str) -> str:
         "limit": "" if found.limit is None else f"{_number(found.limit, language)}{unit}",
         **{name: _worded(word, language) for name, word in found.words.items()},
     }
-    text: str = _WORDING.vformat(getattr(rule.message, language), (), words)
+    pattern: str = getattr(rule.message, language)
+    # str.format takes a fifth of the time, but knows no forms of words.
+    text: str = _WORDING.vformat(pattern, (), words) if "|" in pattern else pattern.format(**words)
     return _MEASURE.sub(r"\1,\2", text) if language == "vi" else text
 
 

@@ -180,7 +180,7 @@ def _shared(
     parts, pair, area, width = parts[wide], pair[wide], area[wide], width[wide]
     np.add.at(total, pair, area)
     np.maximum.at(greatest, pair, width)
-    there = np.unique(pair)
+    there = distinct(pair)
     if there.size:
         begins = np.searchsorted(pair, there)
         for index, begin, end in zip(there, begins, [*begins[1:], len(pair)], strict=True):
@@ -236,9 +236,8 @@ def widths(polygons: Objects) -> Floats:
 
 def moved(polygons: Objects, by: Floats) -> Objects:
     """Each polygon moved by its own vector, Z dropped."""
-    flat = shapely.force_2d(polygons)
-    xy, index = shapely.get_coordinates(flat, return_index=True)
-    moved: Objects = shapely.set_coordinates(flat.copy(), xy + by[index])
+    xy, index = shapely.get_coordinates(polygons, return_index=True)
+    moved: Objects = shapely.set_coordinates(polygons.copy(), xy + by[index])
     return moved
 
 

@@ -462,3 +462,13 @@ def test_purging(db: psycopg.Connection, module_db: Database) -> None:
     assert plan == [(True,)], "what it was is forgotten"
     assert bandoso(module_db, "history", "purge", "--before", "2999-01-01")[0] == 2
     assert bandoso(module_db, "history", "purge", "--before", "yesterday")[0] == 2
+
+
+def test_many_rows_after_one_are_not_met_by_loops(db: psycopg.Connection) -> None:
+    """What keeps changes and versions keeps its plan, too: of an edit of one row it would be loops in loops."""
+    kept = rows(
+        db,
+        "SELECT DISTINCT p.proname, 'enable_nestloop=off' = ANY (p.proconfig) FROM pg_trigger AS t"
+        " JOIN pg_proc AS p ON p.oid = t.tgfoid WHERE t.tgname IN ('history_update', 'history_keep_update')",
+    )
+    assert len(kept) > 10 and all(row[1] for row in kept)

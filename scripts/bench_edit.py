@@ -11,7 +11,8 @@ patch      8 clients, one feature a request: an attribute, or the geometry with 
            pole moves by millimetres, and a parcel's corner too, which the checks tell as a warning. Goal: 95
            of 100 within 50 ms. ``refused``: a corner moved by 0.3 m, into a neighbour (422) or away from it.
            Each twice: as fast as the clients can, when they share all processors with the server, and
-           ``paced``, five edits a second of each client (--pace).
+           ``paced``, five edits a second of each client (--pace). Before each, what edits left to the
+           background (low zooms) is done.
 changeset  1,000 new poles in one request. Goal: 3 s.
 reading    /items of 100 features in a box, 4 clients, alone and while 8 clients edit as editors do, five
            times a second each (--pace), and as fast as they can. Goal: the rate with edits is at least two
@@ -136,6 +137,12 @@ class City:
                 raise SystemExit(f"unwanted: {group.load.unwanted}")
         return wall
 
+    def settle(self) -> None:
+        """Wait until the low zooms of what was edited are derived."""
+        with psycopg.connect(self.db.owner_dsn, autocommit=True) as connection:
+            while connection.execute("SELECT EXISTS (SELECT FROM bandoso.web_stale)").fetchone() == (True,):
+                time.sleep(0.2)
+
     def fids(self, kind: Kind) -> list[int]:
         """Some thousand features of the kind, all over the city."""
         key = kind.layer + kind.where
@@ -188,6 +195,7 @@ def patches(
 ) -> dict[str, Any]:
     """Edits one after the other by each of the clients, or ``pace`` of them a second."""
     group = editors(city, kind, seconds, clients, seed, pace)
+    city.settle()
     processors = city.processors()
     wall = city.drive([group], seconds)
     return {**group.load.told(wall), "cpu_ms": processors.told(len(group.load.seconds))}
@@ -219,6 +227,7 @@ def reading(city: City, seconds: float, *, besides: bool, pace: float = 0.0) -> 
     if besides:
         half = CLIENTS // 2
         edits = [editors(city, KINDS[n], seconds, half, 7, pace) for n in ("parcel_attribute", "pipe_vertex")]
+    city.settle()
     processors = city.processors()
     wall = city.drive([read, *edits], seconds)
     found = read.load.told(wall)

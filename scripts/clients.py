@@ -8,7 +8,6 @@ threads: 2 ms). HTTP/1.1 on kept connections, one request after the other on eac
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +45,9 @@ class Load:
 class Clients:
     """Some clients that do the same: the requests of each, what they take for right, how fast they ask.
 
-    ``pace``: requests a second of each, 0: as fast as they are answered. With a pace, each begins when it likes
-    and waits now less, now longer (evenly spread around the mean): people do not press a key all at once, and
-    eight that did would measure how long the last of them waits in a queue that nobody else is in.
+    ``pace``: requests a second of each, 0: as fast as they are answered. With a pace, each begins when it
+    likes and waits now less, now longer (evenly spread around the mean): people do not press a key all at
+    once, and eight that did would measure how long the last of them waits in a queue that nobody else is in.
     """
 
     requests: Sequence[Iterator[bytes]]
@@ -92,8 +91,9 @@ async def client(
 ) -> None:
     """One of a group's clients, on its connection, until ``end`` (time.monotonic)."""
     load = group.load
+    rng = np.random.default_rng()
     if group.pace:
-        await asyncio.sleep(random.uniform(0, 1 / group.pace))
+        await asyncio.sleep(rng.uniform(0, 1 / group.pace))
     while time.monotonic() < end:
         sent = next(requests, None)
         if sent is None:
@@ -108,7 +108,7 @@ async def client(
         if status not in group.wanted and not load.unwanted:
             load.unwanted = f"{status} {body[:600].decode(errors='replace')}"
         if group.pace:
-            await asyncio.sleep(max(0.0, random.uniform(0, 2 / group.pace) - taken))
+            await asyncio.sleep(max(0.0, rng.uniform(0, 2 / group.pace) - taken))
     writer.close()
 
 

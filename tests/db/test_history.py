@@ -465,7 +465,7 @@ def test_purging(db: psycopg.Connection, module_db: Database) -> None:
 
 
 def test_many_rows_after_one_are_not_met_by_loops(db: psycopg.Connection) -> None:
-    """What keeps changes and versions keeps its plan, too: of an edit of one row it would be loops in loops."""
+    """What keeps changes and versions keeps its plan, too: of one row it would be loops in loops."""
     kept = rows(
         db,
         "SELECT DISTINCT p.proname, 'enable_nestloop=off' = ANY (p.proconfig) FROM pg_trigger AS t"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,8 +130,13 @@ class Law:
 
     def is_farm(self, codes: npt.NDArray[np.object_]) -> Bools:
         """Which codes of land use mean farm land, in any edition."""
-        farm = {c for e in self._book["land_use"] if isinstance(e, LandUse) for c in e.farm}
+        farm = self._farm
         return np.fromiter((c is not None and str(c) in farm for c in codes), bool, len(codes))
+
+    @cached_property
+    def _farm(self) -> frozenset[str]:
+        # every window of parcels asks, and an edit has several
+        return frozenset(c for e in self._book["land_use"] if isinstance(e, LandUse) for c in e.farm)
 
     # --- networks
 
